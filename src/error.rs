@@ -1,0 +1,101 @@
+//! What can go wrong on a request, and the one place that says what the client is told of it.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+/// Why a request is answered by this node's own error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The request's target or head is not HTTP's.
+    #[error("the request is malformed")]
+    BadRequest,
+    /// CONNECT and TRACE.
+    #[error("this method is not served here")]
+    MethodNotAllowed,
+    /// A body that is part of the key did not arrive in time.
+    #[error("the request's body did not arrive in time")]
+    RequestTimeout,
+    /// The head is past `limits.header_bytes` or `limits.header_fields`.
+    #[error("the request's header fields are too large or too many")]
+    HeaderFieldsTooLarge,
+    /// The origin cannot be connected to.
+    #[error("the origin cannot be reached")]
+    OriginUnreachable,
+    /// The origin broke off or spoke something else than HTTP.
+    #[error("the origin's answer was broken")]
+    OriginBroken,
+    /// The origin did not answer in time.
+    #[error("the origin did not answer in time")]
+    OriginTimeout,
+    /// More clients wait on one fetch than `limits.waiters`.
+    #[error("too many requests wait for the same answer")]
+    TooManyWaiters,
+    /// More fetches are under way than `limits.fetches`.
+    #[error("too many requests wait for the origin")]
+    TooManyFetches,
+    /// A bug: a task ended without an answer.
+    #[error("internal error")]
+    Internal,
+}
+
+impl ProxyError {
+    /// The reason, for metric labels, `Cache-Status` details and the error body's code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::RequestTimeout => "request-timeout",
+            Self::HeaderFieldsTooLarge => "header-fields-too-large",
+            Self::OriginUnreachable => "origin-unreachable",
+            Self::OriginBroken => "origin-broken",
+            Self::OriginTimeout => "origin-timeout",
+            Self::TooManyWaiters => "too-many-waiters",
+            Self::TooManyFetches => "too-many-fetches",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The status that the client is told (RFC 9110 §15).
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::HeaderFieldsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::OriginUnreachable | Self::OriginBroken => StatusCode::BAD_GATEWAY,
+            Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooManyWaiters | Self::TooManyFetches => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The whole answer: status, and the error body that OData clients understand
+    /// (OData JSON Format 4.01 §21.1).
+    pub fn response<B: From<Bytes>>(self) -> Response<B> {
+        let mut response = odata_error(self.status(), self.as_str(), &self.to_string());
+        let headers = response.headers_mut();
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// An error in the form that OData clients understand (OData JSON Format 4.01 §21.1); its code is
+/// `csu-edge.` and the reason.
+pub fn odata_error<B: From<Bytes>>(status: StatusCode, reason: &str, message: &str) -> Response<B> {
+    let code = format!("csu-edge.{reason}");
+    let body = serde_json::json!({ "error": { "code": code, "message": message } });
+    json_response(status, &body)
+}
+
+/// An answer with a JSON body.
+pub fn json_response<B: From<Bytes>>(status: StatusCode, body: &serde_json::Value) -> Response<B> {
+    let mut response = Response::new(B::from(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}

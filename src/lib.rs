@@ -1,0 +1,20 @@
+//! csu-edge: an edge cache that understands Dynamics 365 Commerce's Retail Server.
+//!
+//! The request path, and where each step lives:
+//!
+//! | step | module |
+//! |---|---|
+//! | receive, and the whole story | [`proxy`] |
+//! | classify | [`operation`], [`odata`] |
+//! | key | [`question`], [`cache_key`] |
+//! | look up | [`store`], [`caching`], [`purge`] |
+//! | fetch | [`origin`], `proxy::fetch`, `proxy::flight` |
+//! | store | [`answer`], [`dependency`], [`tag`], [`stored_response`] |
+//! | deliver | `proxy::deliver`, [`body`] |
+//!
+//! Events come in by [`ingest`], operators by [`control`]; [`server`] listens, [`node`] puts it all
+//! together.
+
+pub mod clock;
+pub mod error;
+pub mod metrics;
