@@ -15,6 +15,15 @@
 //! Events come in by [`ingest`], operators by [`control`]; [`server`] listens, [`node`] puts it all
 //! together.
 
+pub mod answer;
+pub mod cache_key;
 pub mod clock;
+pub mod config;
+pub mod dependency;
 pub mod error;
 pub mod metrics;
+pub mod odata;
+pub mod operation;
+pub mod question;
+pub mod tag;
+pub mod telemetry;

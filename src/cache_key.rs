@@ -1,0 +1,176 @@
+//! The cache key: the whole question, in a form in which different questions differ.
+//!
+//! A key is a list of fields, each written as its number, its length and its bytes, so that no two
+//! lists are written the same: nothing that a client puts into one field can look like the
+//! beginning of another. Its digest is keyed with a secret of the process, so that nobody can
+//! choose questions that meet; and since the full key is stored and compared on a hit, even two
+//! that met would not be served each other's answers.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+/// One part of the key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Field {
+    /// The service root.
+    Origin = 1,
+    /// The operating unit number.
+    Oun = 2,
+    /// `Accept-Language`.
+    Language = 3,
+    /// The metadata level and the other parameters of the accepted media type.
+    Metadata = 4,
+    /// `OData-MaxVersion`.
+    MaxVersion = 5,
+    /// `OData-Version`.
+    Version = 6,
+    /// `Prefer`.
+    Prefer = 7,
+    /// Whose answers these are.
+    Partition = 8,
+    /// Method and name of the operation.
+    Operation = 9,
+    /// The resource path with its key predicate and parameters.
+    Path = 10,
+    /// The query options.
+    Query = 11,
+    /// The canonical body.
+    Body = 12,
+}
+
+impl Field {
+    const ALL: [Self; 12] = [
+        Self::Origin,
+        Self::Oun,
+        Self::Language,
+        Self::Metadata,
+        Self::MaxVersion,
+        Self::Version,
+        Self::Prefer,
+        Self::Partition,
+        Self::Operation,
+        Self::Path,
+        Self::Query,
+        Self::Body,
+    ];
+
+    /// The field as `/explain` names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Oun => "oun",
+            Self::Language => "language",
+            Self::Metadata => "metadata",
+            Self::MaxVersion => "odata-max-version",
+            Self::Version => "odata-version",
+            Self::Prefer => "prefer",
+            Self::Partition => "partition",
+            Self::Operation => "operation",
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// What identifies a question.
+#[derive(Clone)]
+pub struct CacheKey {
+    digest: u128,
+    full: Box<[u8]>,
+}
+
+impl CacheKey {
+    /// The digest, by which a stored response is found.
+    pub const fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    /// Every field, as stored beside a response and compared on a hit.
+    pub const fn full(&self) -> &[u8] {
+        &self.full
+    }
+
+    /// The fields that are there, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (Field, &[u8])> {
+        let mut rest: &[u8] = &self.full;
+        std::iter::from_fn(move || {
+            let (&number, after) = rest.split_first()?;
+            let (len, after) = after.split_first_chunk()?;
+            let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+            let (value, after) = after.split_at_checked(len)?;
+            rest = after;
+            let field = Field::ALL.into_iter().find(|field| *field as u8 == number)?;
+            Some((field, value))
+        })
+    }
+
+    /// What the key occupies in memory, in bytes.
+    pub const fn bytes(&self) -> usize {
+        self.full.len() + size_of::<u128>()
+    }
+}
+
+impl PartialEq for CacheKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.full == other.full
+    }
+}
+
+impl Eq for CacheKey {}
+
+impl Hash for CacheKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.digest);
+    }
+}
+
+/// The digest alone: the fields hold what clients asked for.
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CacheKey({:032x})", self.digest)
+    }
+}
+
+/// Collects the fields of a key.
+#[derive(Debug)]
+pub struct CacheKeyBuilder {
+    full: Vec<u8>,
+}
+
+impl CacheKeyBuilder {
+    /// A key without fields, with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { full: Vec::with_capacity(capacity) }
+    }
+
+    /// Adds a field; fields are added in the order of their declaration. One that is absent is
+    /// not the same as one that is empty. `None` when the value is longer than 4 GiB.
+    #[must_use]
+    pub fn field(mut self, field: Field, value: &[u8]) -> Option<Self> {
+        let len = u32::try_from(value.len()).ok()?;
+        self.full.push(field as u8);
+        self.full.extend_from_slice(&len.to_le_bytes());
+        self.full.extend_from_slice(value);
+        Some(self)
+    }
+
+    /// Adds a field that may be absent.
+    #[must_use]
+    pub fn optional(self, field: Field, value: Option<&str>) -> Option<Self> {
+        match value {
+            Some(value) => self.field(field, value.as_bytes()),
+            None => Some(self),
+        }
+    }
+
+    /// The key, with its digest under the process's secret.
+    pub fn finish(self, seed: &[u8; 16]) -> CacheKey {
+        let mut hasher = SipHasher13::new_with_key(seed);
+        hasher.write(&self.full);
+        CacheKey { digest: hasher.finish128().as_u128(), full: self.full.into() }
+    }
+}

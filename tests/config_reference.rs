@@ -1,0 +1,139 @@
+//! The shipped config.toml and docs/configuration.md say what the code does: the same keys, the
+//! same defaults.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test panics")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use csu_edge::config::{Config, Place};
+use proptest::prelude::*;
+use toml_edit::{Document, Item, TableLike};
+
+const SHIPPED: &str = include_str!("../config.toml");
+const MANUAL: &str = include_str!("../docs/configuration.md");
+
+/// The least that loads with every table that has required keys.
+const LEAST: &str = "listen.ingest = '127.0.0.1:8090'\norigin.service_root = 'http://rs'\n\
+                     cors.allowed_origins = ['*']\n";
+
+/// The shipped file with every setting and example in force.
+fn shipped_in_full() -> String {
+    let in_force = |line: &'static str| match line.strip_prefix('#') {
+        Some(setting) if setting.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
+            setting
+        }
+        _ => line,
+    };
+    SHIPPED.lines().map(in_force).collect::<Vec<_>>().join("\n")
+}
+
+/// Every key of a table with its value as it is written.
+fn flatten(text: &str, table: &dyn TableLike, path: &str, values: &mut BTreeMap<String, String>) {
+    for (name, item) in table.iter() {
+        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        match item {
+            Item::Value(value) => {
+                values.insert(path, text[value.span().unwrap()].to_owned());
+            }
+            Item::Table(table) => flatten(text, table, &path, values),
+            Item::ArrayOfTables(tables) => {
+                tables.iter().for_each(|table| flatten(text, table, &path, values));
+            }
+            Item::None => {}
+        }
+    }
+}
+
+/// Each key of the manual's tables with its default, where it is a fixed one.
+fn manual() -> BTreeMap<String, Option<String>> {
+    let quoted = |cell: &str| Some(cell.strip_prefix('`')?.strip_suffix('`')?.to_owned());
+    MANUAL
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<_> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
+            Some((quoted(cells[0])?, quoted(cells[1])))
+        })
+        .collect()
+}
+
+fn shipped_values() -> BTreeMap<String, String> {
+    let text = shipped_in_full();
+    let document = Document::parse(text.as_str()).unwrap();
+    let mut values = BTreeMap::new();
+    flatten(&text, document.as_table(), "", &mut values);
+    values
+}
+
+#[test]
+fn the_shipped_file_loads_as_it_stands_and_in_full() {
+    let nothing = std::iter::empty::<(String, String)>();
+    Config::parse(SHIPPED, "config.toml", nothing).unwrap();
+    let ca_line = |line: &&str| !line.starts_with("ca_file");
+    let in_full = shipped_in_full().lines().filter(ca_line).collect::<Vec<_>>().join("\n");
+    let environment = [
+        ("CSU_EDGE_INGEST_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"),
+        ("CSU_EDGE_INGEST_TOKEN", "token"),
+    ];
+    Config::parse(&in_full, "config.toml", environment).unwrap();
+}
+
+#[test]
+fn the_shipped_file_and_the_manual_have_every_key_and_no_other() {
+    let known = Config::keys();
+    assert_eq!(shipped_values().into_keys().collect::<BTreeSet<_>>(), known);
+    assert_eq!(manual().into_keys().collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn the_manuals_defaults_are_the_codes() {
+    let written: String = manual()
+        .into_iter()
+        .filter(|(key, _)| key != "listen.ingest")
+        .filter_map(|(key, default)| Some(format!("{key} = {}\n", default?)))
+        .collect();
+    let load = |text: &str| {
+        let nothing = std::iter::empty::<(String, String)>();
+        format!("{:#?}", Config::parse(text, "manual", nothing).unwrap())
+    };
+    assert_eq!(load(&format!("{LEAST}{written}")), load(LEAST));
+    // A default that a loopback ingest hides above.
+    let open = Config::parse("origin.service_root = 'http://rs'", "", [("", "")]).unwrap_err();
+    let default = manual()["listen.ingest"].clone().unwrap();
+    assert!(open.to_string().contains(default.trim_matches('"')));
+}
+
+#[test]
+fn the_shipped_file_shows_the_manuals_defaults() {
+    let shown = shipped_values();
+    // Set otherwise, or an example: the file says so beside each.
+    let excepted = ["listen.ingest", "ingest.hmac_secrets", "ingest.bearer_tokens"];
+    for (key, default) in manual() {
+        if let Some(default) = default.filter(|_| !excepted.contains(&key.as_str())) {
+            assert_eq!(shown[&key], default, "{key}");
+        }
+    }
+}
+
+proptest! {
+    /// Whatever is done to a configuration, it loads or says where it is wrong.
+    #[test]
+    fn a_damaged_file_is_told_with_places_in_it(
+        start in any::<prop::sample::Index>(),
+        removed in 0_usize..40,
+        inserted in prop_oneof!["[\\[\\]{}=\"'.,#\\n a-z0-9-]{0,12}", any::<String>()],
+    ) {
+        let mut chars: Vec<char> = shipped_in_full().chars().collect();
+        let start = start.index(chars.len());
+        let end = chars.len().min(start + removed);
+        chars.splice(start..end, inserted.chars());
+        let text: String = chars.into_iter().collect();
+        let nothing = std::iter::empty::<(String, String)>();
+        // The examples name secrets that are not set: there is always a mistake.
+        let errors = Config::parse(&text, "config.toml", nothing).unwrap_err();
+        for mistake in errors.mistakes() {
+            let Place::Position { line, column } = mistake.place else { panic!("{mistake:?}") };
+            let found = text.split('\n').nth(line - 1).unwrap();
+            prop_assert!(column <= found.chars().count() + 1, "{mistake:?}");
+        }
+    }
+}
