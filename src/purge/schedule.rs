@@ -1,0 +1,362 @@
+//! Purges that wait: for their `effectiveAt`, or for a gathering span to end.
+//!
+//! A change of a product may put it into a search that never held it, so it purges searches. When
+//! products change by the thousand, each would empty the searches anew. So the first such purge
+//! goes at once and opens a span; what follows within the span is gathered and purged together
+//! when it ends, which opens the next one.
+//!
+//! What waits lives in memory and dies with the process, as does the answer cache it speaks of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{PurgeMode, PurgePlane, PurgeRequest, Sequence};
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::metrics::Metrics;
+use crate::operation::Class;
+use crate::tag::Tag;
+
+/// Searches gathered by name; past it the span's end purges every search.
+const MAX_GATHERED_TAGS: usize = 10_000;
+
+/// Tags waiting in all, whatever the number of events that named them: some 200 MB at worst.
+const MAX_WAITING_TAGS: usize = 2_000_000;
+
+/// What an event, or a delivery of events, purges.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Effect {
+    /// Purged when it is asked for.
+    pub at_once: PurgeRequest,
+    /// Purges of searches, at most one a span.
+    pub gathered: PurgeRequest,
+}
+
+impl Effect {
+    /// Adds another effect.
+    pub fn merge(&mut self, other: Self) {
+        self.at_once.merge(other.at_once);
+        self.gathered.merge(other.gathered);
+    }
+
+    /// How many tags it names.
+    pub fn len(&self) -> usize {
+        self.at_once.len() + self.gathered.len()
+    }
+
+    /// Whether it purges nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Too much waits already; nothing was applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("too many purges wait for their moment")]
+pub struct ScheduleFull {
+    /// When the next waiting purge will have gone.
+    pub retry_after: Duration,
+}
+
+/// The way of every event to the purge plane, and the owner of what waits. Dropping it ends its
+/// task.
+#[derive(Debug)]
+pub struct Schedule {
+    shared: Arc<Shared>,
+    _worker: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    plane: Arc<PurgePlane>,
+    clock: Clock,
+    metrics: Metrics,
+    max_waiting: usize,
+    /// Held for map operations only, never over a purge.
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    due: BTreeMap<Timestamp, Due>,
+    waiting_events: usize,
+    waiting_tags: usize,
+    gathering: Gathering,
+}
+
+/// What becomes due at one moment.
+#[derive(Debug, Default)]
+struct Due {
+    events: usize,
+    effect: Effect,
+}
+
+impl Schedule {
+    /// Starts the task that applies what becomes due. To be called within a Tokio runtime.
+    pub fn start(
+        plane: Arc<PurgePlane>,
+        clock: Clock,
+        metrics: Metrics,
+        settings: &config::Ingest,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            plane,
+            clock,
+            metrics,
+            max_waiting: settings.scheduled,
+            state: Mutex::new(State {
+                due: BTreeMap::new(),
+                waiting_events: 0,
+                waiting_tags: 0,
+                gathering: Gathering::new(settings.search_purge_interval),
+            }),
+            changed: Notify::new(),
+        });
+        let worker = tokio::spawn(Arc::clone(&shared).run());
+        Self { shared, _worker: AbortOnDropHandle::new(worker) }
+    }
+
+    /// Purges `now`, under one number, and keeps each of `later` for its moment.
+    ///
+    /// # Errors
+    /// [`ScheduleFull`] when `later` does not fit; then nothing is purged or kept.
+    pub fn apply(
+        &self,
+        now: Effect,
+        later: Vec<(Timestamp, Effect)>,
+    ) -> Result<Sequence, ScheduleFull> {
+        let Effect { mut at_once, gathered } = now;
+        {
+            let moment = self.shared.clock.now();
+            let mut state = self.shared.state.lock();
+            state.keep(later, moment, self.shared.max_waiting)?;
+            at_once.merge(state.gathering.admit(gathered, moment));
+            state.report(&self.shared.metrics);
+        }
+        self.shared.changed.notify_one();
+        Ok(self.shared.purge(at_once, "event"))
+    }
+}
+
+impl Shared {
+    async fn run(self: Arc<Self>) {
+        loop {
+            match self.apply_due() {
+                Some(moment) => tokio::select! {
+                    () = self.clock.sleep_until(moment) => {}
+                    () = self.changed.notified() => {}
+                },
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    /// Purges what is due and tells when there will be more.
+    fn apply_due(&self) -> Option<Timestamp> {
+        let moment = self.clock.now();
+        let (request, next) = {
+            let mut state = self.state.lock();
+            let request = state.take_due(moment);
+            state.report(&self.metrics);
+            (request, state.next_moment())
+        };
+        self.purge(request, "schedule");
+        next
+    }
+
+    fn purge(&self, mut request: PurgeRequest, source: &'static str) -> Sequence {
+        if request.is_empty() {
+            return self.plane.stamp();
+        }
+        request.deduplicate();
+        let sequence = self.plane.purge(&request);
+        self.metrics.purges.with_label_values(&[source]).inc();
+        self.metrics.purged_tags.inc_by(u64::try_from(request.len()).unwrap_or(u64::MAX));
+        sequence
+    }
+}
+
+impl State {
+    fn keep(
+        &mut self,
+        later: Vec<(Timestamp, Effect)>,
+        now: Timestamp,
+        max_waiting: usize,
+    ) -> Result<(), ScheduleFull> {
+        if later.is_empty() {
+            return Ok(());
+        }
+        let tags: usize = later.iter().map(|(_, effect)| effect.len()).sum();
+        if self.waiting_events + later.len() > max_waiting
+            || self.waiting_tags + tags > MAX_WAITING_TAGS
+        {
+            let next = self.due.keys().next().copied().unwrap_or(now);
+            return Err(ScheduleFull { retry_after: next.saturating_since(now) });
+        }
+        self.waiting_events += later.len();
+        self.waiting_tags += tags;
+        for (moment, effect) in later {
+            let due = self.due.entry(moment).or_default();
+            due.events += 1;
+            due.effect.merge(effect);
+        }
+        Ok(())
+    }
+
+    fn take_due(&mut self, now: Timestamp) -> PurgeRequest {
+        let mut effect = Effect::default();
+        while let Some(first) = self.due.first_entry()
+            && *first.key() <= now
+        {
+            let due = first.remove();
+            self.waiting_events -= due.events;
+            self.waiting_tags -= due.effect.len();
+            effect.merge(due.effect);
+        }
+        let Effect { mut at_once, gathered } = effect;
+        at_once.merge(self.gathering.admit(gathered, now));
+        at_once.merge(self.gathering.take_due(now));
+        at_once
+    }
+
+    fn next_moment(&self) -> Option<Timestamp> {
+        let next_due = self.due.keys().next().copied();
+        next_due.into_iter().chain(self.gathering.due_at()).min()
+    }
+
+    fn report(&self, metrics: &Metrics) {
+        let waiting = self.waiting_events + usize::from(self.gathering.due_at().is_some());
+        metrics.purges_scheduled.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+}
+
+/// Purges of searches, at most one a span.
+#[derive(Debug)]
+struct Gathering {
+    span: Duration,
+    /// Until when purges are gathered.
+    ends_at: Timestamp,
+    gathered: PurgeRequest,
+}
+
+impl Gathering {
+    fn new(span: Duration) -> Self {
+        Self { span, ends_at: Timestamp::default(), gathered: PurgeRequest::default() }
+    }
+
+    /// Takes a purge in, and gives back what is to be purged at once.
+    fn admit(&mut self, searches: PurgeRequest, now: Timestamp) -> PurgeRequest {
+        if searches.is_empty() {
+            return searches;
+        }
+        self.gathered.merge(searches);
+        // An end more than a span away is one of a clock that was set back since.
+        if now >= self.ends_at || self.ends_at > now + self.span {
+            return self.open_span(now);
+        }
+        if self.gathered.len() > MAX_GATHERED_TAGS {
+            self.gathered.deduplicate();
+            if self.gathered.len() > MAX_GATHERED_TAGS {
+                self.gather_every_search();
+            }
+        }
+        PurgeRequest::default()
+    }
+
+    fn due_at(&self) -> Option<Timestamp> {
+        (!self.gathered.is_empty()).then_some(self.ends_at)
+    }
+
+    fn take_due(&mut self, now: Timestamp) -> PurgeRequest {
+        match self.due_at() {
+            Some(moment) if moment <= now => self.open_span(now),
+            _ => PurgeRequest::default(),
+        }
+    }
+
+    fn open_span(&mut self, now: Timestamp) -> PurgeRequest {
+        self.ends_at = now + self.span;
+        std::mem::take(&mut self.gathered)
+    }
+
+    fn gather_every_search(&mut self) {
+        let mode = if self.gathered.hard.is_empty() { PurgeMode::Soft } else { PurgeMode::Hard };
+        self.gathered = PurgeRequest::default();
+        self.gathered.push(Tag::class(Class::Search), mode);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tag::TagKind;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const SPAN: Duration = Duration::from_secs(60);
+
+    fn searches(numbers: std::ops::Range<usize>, mode: PurgeMode) -> PurgeRequest {
+        let mut request = PurgeRequest::default();
+        for number in numbers {
+            let tag = Tag::new(Class::Search, TagKind::Category, &number.to_string());
+            request.push(tag, mode);
+        }
+        request
+    }
+
+    #[test]
+    fn more_searches_than_can_be_gathered_become_every_search() {
+        for (mode, tags) in [(PurgeMode::Soft, [0, 1]), (PurgeMode::Hard, [1, 0])] {
+            let mut gathering = Gathering::new(SPAN);
+            assert_eq!(gathering.admit(searches(0..1, mode), NOW).len(), 1);
+            assert!(gathering.admit(searches(0..MAX_GATHERED_TAGS, mode), NOW).is_empty());
+            // The same ones again take no room.
+            assert!(gathering.admit(searches(0..MAX_GATHERED_TAGS, mode), NOW).is_empty());
+            assert_eq!(gathering.gathered.len(), MAX_GATHERED_TAGS);
+            let over = MAX_GATHERED_TAGS..MAX_GATHERED_TAGS + 1;
+            assert!(gathering.admit(searches(over, mode), NOW).is_empty());
+            let due = gathering.take_due(NOW + SPAN);
+            assert_eq!([due.hard.len(), due.soft.len()], tags);
+            assert_eq!([due.hard, due.soft].concat(), [Tag::class(Class::Search)]);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_hold_searches_for_longer_than_a_span() {
+        let mut gathering = Gathering::new(SPAN);
+        let later = NOW + Duration::from_secs(3_600);
+        assert_eq!(gathering.admit(searches(0..1, PurgeMode::Soft), later).len(), 1);
+        assert!(gathering.admit(searches(1..2, PurgeMode::Soft), later).is_empty());
+        assert_eq!(gathering.admit(searches(2..3, PurgeMode::Soft), NOW).len(), 2);
+    }
+
+    #[test]
+    fn a_purge_that_comes_after_the_end_takes_the_gathered_ones_along() {
+        let mut gathering = Gathering::new(SPAN);
+        gathering.admit(searches(0..1, PurgeMode::Soft), NOW);
+        gathering.admit(searches(1..2, PurgeMode::Soft), NOW);
+        assert_eq!(gathering.due_at(), Some(NOW + SPAN));
+        assert_eq!(gathering.admit(searches(2..3, PurgeMode::Soft), NOW + SPAN).len(), 2);
+        assert_eq!(gathering.due_at(), None);
+    }
+
+    #[test]
+    fn the_tags_that_wait_are_bounded_too() {
+        let mut state = State {
+            due: BTreeMap::new(),
+            waiting_events: 0,
+            waiting_tags: MAX_WAITING_TAGS - 1,
+            gathering: Gathering::new(SPAN),
+        };
+        let effect =
+            Effect { at_once: searches(0..2, PurgeMode::Soft), gathered: PurgeRequest::default() };
+        let refused = state.keep(vec![(NOW + SPAN, effect)], NOW, 10);
+        assert_eq!(refused, Err(ScheduleFull { retry_after: Duration::ZERO }));
+        assert!(state.due.is_empty());
+    }
+}
