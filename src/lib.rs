@@ -19,6 +19,7 @@ pub mod answer;
 pub mod cache_key;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod dependency;
 mod digest_map;
 pub mod error;
