@@ -16,6 +16,7 @@
 //! together.
 
 pub mod answer;
+pub mod body;
 pub mod cache_key;
 pub mod clock;
 pub mod config;
@@ -27,8 +28,10 @@ pub mod ingest;
 pub mod metrics;
 pub mod odata;
 pub mod operation;
+pub mod origin;
 pub mod purge;
 pub mod question;
+pub mod server;
 pub mod small_body;
 pub mod tag;
 pub mod telemetry;

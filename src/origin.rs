@@ -1,0 +1,7 @@
+//! The origin: the Retail Server behind this node.
+
+mod client;
+mod request_body;
+
+pub use client::{OriginClient, OriginError, SetupError};
+pub use request_body::{Go, RequestBody};

@@ -1,0 +1,277 @@
+//! Listeners and their workers.
+//!
+//! Each worker is a thread with a runtime of its own and, where there are several, a listener of
+//! its own on the shared address (`SO_REUSEPORT`), so that a connection lives and dies on one
+//! core and its handler needs no locks. One worker serves where one core is enough: ingest and
+//! control.
+
+mod connection;
+mod exchange;
+mod worker;
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::body::Body;
+use crate::config::Limits;
+
+/// Connections that may wait in the kernel's queue of one listener.
+const BACKLOG: i32 = 4096;
+
+/// Threads that a worker may have for what would block it: compressing, and name resolution, which
+/// must not wait for the former.
+const BLOCKING_THREADS: usize = 8;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer(SocketAddr);
+
+impl Peer {
+    /// A peer by its address; an IPv4 address mapped into IPv6 is taken for what it is.
+    pub fn new(address: SocketAddr) -> Self {
+        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    /// Its address.
+    pub const fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+}
+
+/// What answers requests. Each worker makes its own, which never leaves the worker's thread.
+pub trait Handler: 'static {
+    /// Answers one request. Dropped unfinished when the client goes away.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Body>>;
+}
+
+/// Where and how to serve.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The listener's name, for threads and logs: `storefront`.
+    pub name: &'static str,
+    /// Where to listen. Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Threads that serve, each with a listener of its own. Zero counts as one.
+    pub workers: usize,
+    /// Bounds on connections and heads of requests.
+    pub limits: Limits,
+}
+
+/// What happened to connections, over all workers of a server.
+#[derive(Debug, Default)]
+pub struct Counters {
+    accepted: AtomicU64,
+    closed: AtomicU64,
+    slow_heads: AtomicU64,
+    idle: AtomicU64,
+    stalled: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Counters {
+    /// Connections accepted since the start.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Connections that stand open.
+    pub fn open(&self) -> u64 {
+        // The order matters: what closes between the two loads must not be missed by the first.
+        let closed = self.closed.load(Ordering::Relaxed);
+        self.accepted().saturating_sub(closed)
+    }
+
+    /// Connections closed because a request's head took longer than `limits.header_timeout`.
+    pub fn slow_heads(&self) -> u64 {
+        self.slow_heads.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed because they stood unused for longer than `limits.keep_alive`.
+    pub fn idle(&self) -> u64 {
+        self.idle.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed because the client took nothing of an answer for longer than
+    /// `limits.keep_alive`.
+    pub fn stalled(&self) -> u64 {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Tasks that ended in a panic: bugs.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drained {
+    /// Every running exchange was finished.
+    Clean,
+    /// Some were cut off.
+    CutOff,
+}
+
+impl Drained {
+    /// The ending, for log fields.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::CutOff => "cut-off",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Serving,
+    Draining,
+    Ending,
+}
+
+/// A running server. Dropped, it ends at once; [`Server::stop`] is the graceful way.
+#[derive(Debug)]
+pub struct Server {
+    local_address: SocketAddr,
+    counters: Arc<Counters>,
+    phase: watch::Sender<Phase>,
+    workers: Vec<oneshot::Receiver<()>>,
+}
+
+/// Binds and serves.
+///
+/// # Errors
+/// Where the address cannot be bound or a thread not started.
+pub fn serve<H, M>(plan: &Plan, make_handler: M) -> io::Result<Server>
+where
+    H: Handler,
+    M: Fn() -> H + Clone + Send + 'static,
+{
+    let count = plan.workers.max(1);
+    let first = bind(plan.address, count > 1)?;
+    let local_address = first.local_addr()?;
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        listeners.push(bind(local_address, true)?);
+    }
+    let counters = Arc::new(Counters::default());
+    let slots = Arc::new(Semaphore::new(plan.limits.connections.min(Semaphore::MAX_PERMITS)));
+    let phase = watch::Sender::new(Phase::Serving);
+    let (started, starts) = mpsc::channel();
+    let mut workers = Vec::with_capacity(count);
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let (ended, end) = oneshot::channel();
+        let worker = worker::Run {
+            limits: plan.limits.clone(),
+            slots: Arc::clone(&slots),
+            counters: Arc::clone(&counters),
+            phase: phase.subscribe(),
+        };
+        let (started, make_handler) = (started.clone(), make_handler.clone());
+        thread::Builder::new().name(format!("{}-{index}", plan.name)).spawn(move || {
+            work(worker, listener, make_handler, &started);
+            let _ = ended.send(());
+        })?;
+        workers.push(end);
+    }
+    let server = Server { local_address, counters, phase, workers };
+    drop(started);
+    for _ in 0..count {
+        starts.recv().map_err(|_| io::Error::other("a worker ended before it served"))??;
+    }
+    Ok(server)
+}
+
+/// The whole life of a worker's thread; `started` hears whether it came to serve.
+fn work<H: Handler>(
+    worker: worker::Run,
+    listener: TcpListener,
+    make_handler: impl Fn() -> H,
+    started: &mpsc::Sender<io::Result<()>>,
+) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    let serving = async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let handler = make_handler();
+        let _ = started.send(Ok(()));
+        worker.serve(listener, handler).await;
+        Ok(())
+    };
+    if let Err(error) = runtime.block_on(serving) {
+        let _ = started.send(Err(error));
+    }
+    // Not dropped: that would wait for a name resolution that hangs.
+    runtime.shutdown_background();
+}
+
+impl Server {
+    /// The address that is bound.
+    pub const fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// What happened to connections so far.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Stops: accepts no more, lets running exchanges finish for up to `drain_for`, then cuts off
+    /// what is left. Returns when every worker has ended.
+    pub async fn stop(mut self, drain_for: Duration) -> Drained {
+        self.phase.send_replace(Phase::Draining);
+        let mut workers = std::mem::take(&mut self.workers);
+        let drained = tokio::time::timeout(drain_for, all_ended(&mut workers)).await;
+        if drained.is_ok() {
+            return Drained::Clean;
+        }
+        self.phase.send_replace(Phase::Ending);
+        all_ended(&mut workers).await;
+        Drained::CutOff
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.phase.send_replace(Phase::Ending);
+    }
+}
+
+/// Waits for each worker in turn; one already waited for is gone from the list.
+async fn all_ended(workers: &mut Vec<oneshot::Receiver<()>>) {
+    while let Some(worker) = workers.last_mut() {
+        let _ = worker.await;
+        workers.pop();
+    }
+}
+
+fn bind(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,348 @@
+//! One connection: what it was last seen doing, and the orders it gets.
+//!
+//! A timer for each request would cost more than the request. Instead each connection leaves
+//! marks in ticks of about a second, and the worker's sweep, once a tick, ends those whose marks
+//! are too old.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::config::Limits;
+
+/// Ticks for which a client may take the last bytes of a closing connection (RFC 9112 §9.6).
+const LINGER_TICKS: u32 = 2;
+
+/// The worker's clock of ticks.
+pub(super) type Ticks = Rc<Cell<u32>>;
+
+/// What a connection is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Order {
+    Serve,
+    /// Finish the exchanges that run, then close.
+    Finish,
+    /// Close now.
+    Close,
+}
+
+/// Why the sweep closes a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Overdue {
+    SlowHead,
+    Idle,
+    Stalled,
+    Lingering,
+}
+
+impl Overdue {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::SlowHead => "slow-head",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Lingering => "lingering",
+        }
+    }
+}
+
+/// The limits of [`Limits`] in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TickLimits {
+    head: u32,
+    keep_alive: u32,
+}
+
+impl TickLimits {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { head: ticks(limits.header_timeout), keep_alive: ticks(limits.keep_alive) }
+    }
+}
+
+/// A tick may pass right after a mark, so one more than the span holds are needed to be sure that
+/// it has passed.
+fn ticks(span: Duration) -> u32 {
+    let whole = span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0));
+    u32::try_from(whole.saturating_add(1)).unwrap_or(u32::MAX)
+}
+
+/// What one connection was last seen doing.
+#[derive(Debug)]
+pub(super) struct Connection {
+    ticks: Ticks,
+    order: Cell<Order>,
+    task: AtomicWaker,
+    exchanges: Cell<u32>,
+    /// HTTP/2: bytes between requests need not be a head.
+    is_multiplexed: Cell<bool>,
+    head_since: Cell<Option<u32>>,
+    idle_since: Cell<u32>,
+    stalled_since: Cell<Option<u32>>,
+    lingers_since: Cell<Option<u32>>,
+    is_broken: Cell<bool>,
+}
+
+impl Connection {
+    pub(super) fn new(ticks: Ticks) -> Self {
+        let now = ticks.get();
+        Self {
+            ticks,
+            order: Cell::new(Order::Serve),
+            task: AtomicWaker::new(),
+            exchanges: Cell::new(0),
+            is_multiplexed: Cell::new(false),
+            // Whoever connects is about to send a head.
+            head_since: Cell::new(Some(now)),
+            idle_since: Cell::new(now),
+            stalled_since: Cell::new(None),
+            lingers_since: Cell::new(None),
+            is_broken: Cell::new(false),
+        }
+    }
+
+    /// The order that stands; the task that asks is woken by the next.
+    pub(super) fn poll_order(&self, cx: &Context<'_>) -> Order {
+        self.task.register(cx.waker());
+        self.order.get()
+    }
+
+    /// Whether nothing else was ordered since.
+    pub(super) fn stands_at(&self, order: Order) -> bool {
+        self.order.get() == order
+    }
+
+    pub(super) fn give(&self, order: Order) {
+        if self.order.get() != Order::Close {
+            self.order.set(order);
+        }
+        self.task.wake();
+    }
+
+    pub(super) fn begin_exchange(&self, is_multiplexed: bool) {
+        self.is_multiplexed.set(is_multiplexed);
+        self.exchanges.set(self.exchanges.get() + 1);
+        self.head_since.set(None);
+    }
+
+    pub(super) fn end_exchange(&self) {
+        self.exchanges.set(self.exchanges.get().saturating_sub(1));
+        self.idle_since.set(self.ticks.get());
+    }
+
+    /// A response broke off. In HTTP/2 its stream is reset; in HTTP/1 the connection is, because
+    /// to a client that reads until the close an orderly one would look like the end.
+    pub(super) fn break_off(&self) {
+        self.is_broken.set(!self.is_multiplexed.get());
+    }
+
+    fn received(&self) {
+        let is_between = self.exchanges.get() == 0 && !self.is_multiplexed.get();
+        if is_between && self.head_since.get().is_none() {
+            self.head_since.set(Some(self.ticks.get()));
+        }
+    }
+
+    fn sent<T>(&self, outcome: &Poll<T>) {
+        if outcome.is_ready() {
+            self.stalled_since.set(None);
+        } else if self.stalled_since.get().is_none() {
+            self.stalled_since.set(Some(self.ticks.get()));
+        }
+    }
+
+    /// Why this connection has to go, if it has to.
+    pub(super) fn overdue(&self, limits: TickLimits) -> Option<Overdue> {
+        let is_past = |since: u32, limit| self.ticks.get().wrapping_sub(since) >= limit;
+        let is_set_past = |since: &Cell<Option<u32>>, limit| {
+            since.get().is_some_and(|since| is_past(since, limit))
+        };
+        if is_set_past(&self.lingers_since, LINGER_TICKS) {
+            Some(Overdue::Lingering)
+        } else if is_set_past(&self.stalled_since, limits.keep_alive) {
+            Some(Overdue::Stalled)
+        } else if self.exchanges.get() > 0 {
+            None
+        } else if is_set_past(&self.head_since, limits.head) {
+            Some(Overdue::SlowHead)
+        } else {
+            is_past(self.idle_since.get(), limits.keep_alive).then_some(Overdue::Idle)
+        }
+    }
+}
+
+/// A connection's socket, which marks what passes through it.
+#[derive(Debug)]
+pub(super) struct MarkedStream {
+    socket: TcpStream,
+    connection: Rc<Connection>,
+}
+
+impl MarkedStream {
+    pub(super) const fn new(socket: TcpStream, connection: Rc<Connection>) -> Self {
+        Self { socket, connection }
+    }
+
+    /// Reads and forgets until the client has closed too. A socket closed over unread bytes sends
+    /// a reset, which can overtake the answer that told the client why (RFC 9112 §9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scrap = [0; 4096];
+        while self.connection.stands_at(Order::Serve) {
+            let mut buffer = ReadBuf::new(&mut scrap);
+            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for MarkedStream {
+    fn drop(&mut self) {
+        if self.connection.is_broken.get() {
+            // A failure means that the connection is gone already.
+            let _ = self.socket.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for MarkedStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.socket).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.connection.received();
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for MarkedStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.connection.sent(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
+        this.connection.sent(&outcome);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.connection.lingers_since.get().is_none() {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+            this.connection.lingers_since.set(Some(this.connection.ticks.get()));
+        }
+        this.poll_linger(cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: TickLimits = TickLimits { head: 11, keep_alive: 76 };
+
+    fn connection() -> (Ticks, Connection) {
+        let ticks = Ticks::default();
+        (Rc::clone(&ticks), Connection::new(ticks))
+    }
+
+    #[test]
+    fn limits_are_never_met_early() {
+        assert_eq!(ticks(Duration::from_secs(10)), 11);
+        assert_eq!(ticks(Duration::from_millis(10_001)), 12);
+        assert_eq!(ticks(Duration::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn a_connection_that_sends_no_head_is_overdue() {
+        let (now, connection) = connection();
+        now.set(10);
+        connection.received();
+        assert_eq!(connection.overdue(LIMITS), None);
+        now.set(11);
+        assert_eq!(connection.overdue(LIMITS), Some(Overdue::SlowHead));
+    }
+
+    #[test]
+    fn a_head_that_follows_an_exchange_has_its_own_time() {
+        let (now, connection) = connection();
+        connection.begin_exchange(false);
+        now.set(50);
+        assert_eq!(connection.overdue(LIMITS), None, "an exchange may take as long as it takes");
+        connection.end_exchange();
+        now.set(100);
+        assert_eq!(connection.overdue(LIMITS), None, "kept alive");
+        connection.received();
+        now.set(111);
+        assert_eq!(connection.overdue(LIMITS), Some(Overdue::SlowHead));
+    }
+
+    #[test]
+    fn an_unused_http_2_connection_is_idle_whatever_frames_it_sends() {
+        let (now, connection) = connection();
+        connection.begin_exchange(true);
+        connection.end_exchange();
+        connection.received();
+        now.set(75);
+        assert_eq!(connection.overdue(LIMITS), None);
+        now.set(76);
+        assert_eq!(connection.overdue(LIMITS), Some(Overdue::Idle));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_of_its_answer_is_overdue() {
+        let (now, connection) = connection();
+        connection.begin_exchange(false);
+        connection.sent::<()>(&Poll::Pending);
+        now.set(75);
+        connection.sent::<()>(&Poll::Pending);
+        assert_eq!(connection.overdue(LIMITS), None);
+        now.set(76);
+        assert_eq!(connection.overdue(LIMITS), Some(Overdue::Stalled));
+        connection.sent(&Poll::Ready(()));
+        assert_eq!(connection.overdue(LIMITS), None);
+    }
+
+    #[test]
+    fn an_order_to_close_is_not_taken_back() {
+        let (_, connection) = connection();
+        connection.give(Order::Close);
+        connection.give(Order::Finish);
+        assert_eq!(connection.order.get(), Order::Close);
+    }
+}

@@ -1,0 +1,287 @@
+//! One worker: its accept loop, its connections' tasks, its sweep, its drain.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+
+use super::connection::{Connection, MarkedStream, Order, Overdue, TickLimits, Ticks};
+use super::exchange::{self, HeadLimits};
+use super::{Counters, Handler, Peer, Phase};
+use crate::config::Limits;
+
+/// How often connections are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The pause after a failure to accept, such as no file descriptor being left: trying again at
+/// once would only turn in a circle.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// hyper refuses to work with a smaller buffer.
+const SMALLEST_BUFFER_BYTES: usize = 8192;
+
+/// What is read ahead of a slow client for one stream of HTTP/2.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// The fields that hyper parses without an allocation for each request.
+const FIELDS_ON_STACK: usize = 100;
+
+/// What a worker shares with the others and with its owner.
+pub(super) struct Run {
+    pub(super) limits: Limits,
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+/// What a worker's tasks share.
+struct Worker<H> {
+    handler: Rc<H>,
+    protocol: auto::Builder<LocalExecutor>,
+    head_limits: HeadLimits,
+    tick_limits: TickLimits,
+    ticks: Ticks,
+    connections: RefCell<Vec<Weak<Connection>>>,
+    open: Cell<usize>,
+    closed: Notify,
+    counters: Arc<Counters>,
+}
+
+impl Run {
+    /// Serves until told to end, or until drained.
+    pub(super) async fn serve<H: Handler>(mut self, listener: TcpListener, handler: H) {
+        let worker = Rc::new(Worker {
+            handler: Rc::new(handler),
+            protocol: protocol(&self.limits, &self.counters),
+            head_limits: HeadLimits::new(&self.limits),
+            tick_limits: TickLimits::new(&self.limits),
+            ticks: Ticks::default(),
+            connections: RefCell::default(),
+            open: Cell::new(0),
+            closed: Notify::new(),
+            counters: Arc::clone(&self.counters),
+        });
+        let sweep = worker.sweep();
+        let serve = async {
+            self.accept_until_told(&worker, listener).await;
+            worker.finish_all();
+            let ending = self.phase.wait_for(|phase| *phase == Phase::Ending);
+            tokio::select! {
+                () = worker.all_closed() => {}
+                _ = ending => {}
+            }
+        };
+        tokio::select! {
+            () = serve => {}
+            () = sweep => {}
+        }
+    }
+
+    /// Accepts until the phase is no longer [`Phase::Serving`]; the listener is closed then.
+    async fn accept_until_told<H: Handler>(
+        &mut self,
+        worker: &Rc<Worker<H>>,
+        listener: TcpListener,
+    ) {
+        let mut phase = self.phase.clone();
+        let accept = async {
+            loop {
+                match listener.accept().await {
+                    Ok((socket, address)) => {
+                        // Taken after the accept: a worker that held a slot while none connects
+                        // to it would keep others from those that do.
+                        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+                            return;
+                        };
+                        worker.start(socket, address, slot);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            // However many connect, the word to stop is heard first.
+            biased;
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+            () = accept => {}
+        }
+        // What waits in the kernel's queue would be reset with the listener.
+        while let Some(Ok((socket, address))) = listener.accept().now_or_never() {
+            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
+            worker.start(socket, address, slot);
+        }
+    }
+}
+
+impl<H: Handler> Worker<H> {
+    fn start(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
+        // Without it a small answer may wait for the client's delayed acknowledgement. A failure
+        // means that the connection is gone already.
+        let _ = socket.set_nodelay(true);
+        let connection = Rc::new(Connection::new(Rc::clone(&self.ticks)));
+        self.connections.borrow_mut().push(Rc::downgrade(&connection));
+        let opened = Opened::new(Rc::clone(self), slot);
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let _opened = opened;
+            let driven = worker.drive(socket, Peer::new(address), connection);
+            caught(driven, &worker.counters).await;
+        });
+    }
+
+    /// Serves one connection until it is finished or ordered to close.
+    async fn drive(&self, socket: TcpStream, peer: Peer, connection: Rc<Connection>) {
+        let service = service_fn(|request| {
+            let answered = exchange::answer(
+                Rc::clone(&self.handler),
+                self.head_limits,
+                Rc::clone(&connection),
+                request,
+                peer,
+            );
+            answered.map(Ok::<_, Infallible>)
+        });
+        let io = TokioIo::new(MarkedStream::new(socket, Rc::clone(&connection)));
+        let mut protocol = pin!(self.protocol.serve_connection(io, service));
+        let mut is_finishing = false;
+        let outcome = poll_fn(|cx| {
+            let order = connection.poll_order(cx);
+            if order == Order::Close {
+                return Poll::Ready(Ok(()));
+            }
+            // First, so that a request that has arrived already counts as one that runs.
+            let served = protocol.as_mut().poll(cx);
+            if served.is_ready() || order == Order::Serve || is_finishing {
+                return served;
+            }
+            is_finishing = true;
+            protocol.as_mut().graceful_shutdown();
+            protocol.as_mut().poll(cx)
+        });
+        if let Err(error) = outcome.await {
+            tracing::debug!(%error, peer = %peer.ip(), "a connection broke off");
+        }
+    }
+
+    /// Ends, once a tick, the connections that are overdue. Runs as long as the worker.
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.ticks.set(self.ticks.get().wrapping_add(1));
+            self.connections.borrow_mut().retain(|connection| {
+                let Some(connection) = connection.upgrade() else { return false };
+                let Some(overdue) = connection.overdue(self.tick_limits) else { return true };
+                // An unused HTTP/2 connection is told that it is (GOAWAY), so that its client
+                // loses no request to the close; it has until the next tick.
+                let is_first_word = connection.stands_at(Order::Serve);
+                if is_first_word {
+                    self.count(overdue);
+                    tracing::debug!(reason = overdue.as_str(), "closing a connection");
+                }
+                let may_finish = is_first_word && overdue == Overdue::Idle;
+                connection.give(if may_finish { Order::Finish } else { Order::Close });
+                may_finish
+            });
+        }
+    }
+
+    fn count(&self, overdue: Overdue) {
+        let counter = match overdue {
+            Overdue::SlowHead => &self.counters.slow_heads,
+            Overdue::Idle => &self.counters.idle,
+            Overdue::Stalled => &self.counters.stalled,
+            Overdue::Lingering => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn finish_all(&self) {
+        for connection in self.connections.borrow().iter().filter_map(Weak::upgrade) {
+            connection.give(Order::Finish);
+        }
+    }
+
+    async fn all_closed(&self) {
+        while self.open.get() > 0 {
+            self.closed.notified().await;
+        }
+    }
+}
+
+/// Counts a connection while its task lives, however that ends.
+struct Opened<H> {
+    worker: Rc<Worker<H>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl<H> Opened<H> {
+    fn new(worker: Rc<Worker<H>>, slot: OwnedSemaphorePermit) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        Self { worker, _slot: slot }
+    }
+}
+
+impl<H> Drop for Opened<H> {
+    fn drop(&mut self) {
+        self.worker.open.set(self.worker.open.get().saturating_sub(1));
+        self.worker.counters.closed.fetch_add(1, Ordering::Relaxed);
+        self.worker.closed.notify_one();
+    }
+}
+
+fn protocol(limits: &Limits, counters: &Arc<Counters>) -> auto::Builder<LocalExecutor> {
+    let mut protocol = auto::Builder::new(LocalExecutor(Arc::clone(counters)));
+    let buffer_bytes = limits.header_bytes.max(SMALLEST_BUFFER_BYTES);
+    protocol.http1().max_buf_size(buffer_bytes).header_read_timeout(None);
+    if limits.header_fields > FIELDS_ON_STACK {
+        protocol.http1().max_headers(limits.header_fields);
+    }
+    protocol
+        .http2()
+        .max_concurrent_streams(limits.h2_streams)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    protocol
+}
+
+/// Runs HTTP/2's streams on the worker's own thread.
+#[derive(Clone, Debug)]
+struct LocalExecutor(Arc<Counters>);
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, stream: F) {
+        let counters = Arc::clone(&self.0);
+        tokio::task::spawn_local(async move { caught(stream, &counters).await });
+    }
+}
+
+/// A panic ends its own task and nothing else; it is a bug, so it is logged and counted.
+async fn caught(task: impl Future<Output = ()>, counters: &Counters) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        counters.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!("a connection's task panicked");
+    }
+}
