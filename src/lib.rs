@@ -31,6 +31,7 @@ pub mod operation;
 pub mod origin;
 pub mod purge;
 pub mod question;
+pub mod sandbox;
 pub mod server;
 pub mod small_body;
 pub mod tag;
