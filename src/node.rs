@@ -1,0 +1,274 @@
+//! One running node: three listeners around one engine.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::body::Body;
+use crate::clock::Clock;
+use crate::config::{Config, Limits};
+use crate::control::{self, Control, NotReady, Readiness};
+use crate::ingest::{CredentialError, Ingest};
+use crate::metrics::Metrics;
+use crate::odata::ServiceRootError;
+use crate::operation::{Catalogue, CatalogueError};
+use crate::origin::{OriginClient, SetupError};
+use crate::proxy::{Engine, Proxy};
+use crate::purge::PurgePlane;
+use crate::server::{self, Counters, Drained, Handler, Peer, Plan, Server};
+
+/// How often purges that nothing living can be older than are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Beside the longest life of an answer: a fetch that left just before a purge may land this much
+/// later, plus what clocks disagree.
+const LATEST_LANDING: Duration = Duration::from_secs(10 * 60);
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be bound, or its threads not started.
+    #[error("the {listener} listener cannot be opened at {address}: {source}")]
+    Listener {
+        /// Which.
+        listener: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The origin's client cannot be set up.
+    #[error("origin: {0}")]
+    Origin(#[from] SetupError),
+    /// The service root is none.
+    #[error("origin.service_root: {0}")]
+    ServiceRoot(#[from] ServiceRootError),
+    /// An `[[operation]]` is wrong.
+    #[error("[[operation]]: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Catalogue(Vec<CatalogueError>),
+    /// A secret of the ingest listener cannot be used.
+    #[error("ingest: {0}")]
+    Credential(#[from] CredentialError),
+    /// Two metrics share a name: a bug.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Addresses {
+    /// Storefronts.
+    pub storefront: SocketAddr,
+    /// Push events.
+    pub ingest: SocketAddr,
+    /// Operators.
+    pub control: SocketAddr,
+}
+
+/// A running node. Dropped, it ends at once; [`Node::drain`] is the graceful way.
+pub struct Node {
+    addresses: Addresses,
+    storefront: Server,
+    ingest: Server,
+    control: Server,
+    readiness: Arc<Readiness>,
+    drain_for: Duration,
+    _upkeep: AbortOnDropHandle<()>,
+}
+
+impl Node {
+    /// Starts a node. To be called within a Tokio runtime, which carries its upkeep; each listener
+    /// has threads of its own.
+    ///
+    /// # Errors
+    /// Says what of the configuration, or of the machine, does not allow it.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let metrics = Metrics::new()?;
+        let catalogue =
+            Catalogue::new(&config.operations, &config.classes).map_err(StartError::Catalogue)?;
+        let remembered_for =
+            catalogue.longest_life() + config.origin.fetch_timeout.max(LATEST_LANDING);
+        let plane = Arc::new(PurgePlane::new(clock.clone(), remembered_for, config.purge.max_tags));
+        let origin = OriginClient::new(&config.origin)?;
+        let ingest = Arc::new(Ingest::new(
+            config.ingest.clone(),
+            Arc::clone(&plane),
+            metrics.clone(),
+            clock.clone(),
+        )?);
+        let readiness = Arc::new(Readiness::default());
+        let (listen, limits) = (config.listen.clone(), config.limits.clone());
+        let engine = Arc::new(Engine::new(
+            config,
+            catalogue,
+            Arc::clone(&plane),
+            metrics.clone(),
+            clock.clone(),
+        )?);
+        let open =
+            |listener, address, workers| Opening { listener, address, workers, limits: &limits };
+
+        let storefront = open("storefront", listen.storefront, listen.workers).serve({
+            let engine = Arc::clone(&engine);
+            move || Proxy::new(Arc::clone(&engine), Arc::new(origin.with_own_connections()))
+        })?;
+        let ingest_server = open("ingest", listen.ingest, 1).serve({
+            let ingest = Arc::clone(&ingest);
+            move || IngestHandler(Arc::clone(&ingest))
+        })?;
+        let gauges = ConnectionGauges::new(
+            metrics.clone(),
+            [("storefront", storefront.counters()), ("ingest", ingest_server.counters())],
+        );
+        let control = Arc::new(Control::new(control::Node {
+            plane: Arc::clone(&plane),
+            metrics,
+            readiness: Arc::clone(&readiness),
+            dead_letters: ingest.dead_letters(),
+            explain: Arc::clone(&engine) as Arc<dyn control::Explain>,
+            on_scrape: Box::new(move || {
+                engine.measure();
+                gauges.measure();
+            }),
+            loopback_only: listen.control.ip().is_loopback(),
+        }));
+        let control_server = open("control", listen.control, 1)
+            .serve(move || ControlHandler(Arc::clone(&control)))?;
+
+        let addresses = Addresses {
+            storefront: storefront.local_address(),
+            ingest: ingest_server.local_address(),
+            control: control_server.local_address(),
+        };
+        readiness.clear(NotReady::Starting);
+        tracing::info!(
+            storefront = %addresses.storefront,
+            ingest = %addresses.ingest,
+            control = %addresses.control,
+            "listening",
+        );
+        Ok(Self {
+            addresses,
+            storefront,
+            ingest: ingest_server,
+            control: control_server,
+            readiness,
+            drain_for: listen.drain_for,
+            _upkeep: AbortOnDropHandle::new(tokio::spawn(forget_old_purges(plane, clock))),
+        })
+    }
+
+    /// Where the node listens.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Accepts no more, finishes what runs within `listen.drain_for`, and ends. The control
+    /// listener ends last, so that `/ready` tells of it meanwhile.
+    pub async fn drain(self) -> Drained {
+        self.readiness.set(NotReady::Draining);
+        let (storefront, ingest) =
+            tokio::join!(self.storefront.stop(self.drain_for), self.ingest.stop(self.drain_for));
+        self.control.stop(Duration::from_secs(1)).await;
+        tracing::info!(storefront = storefront.as_str(), ingest = ingest.as_str(), "drained");
+        storefront
+    }
+}
+
+/// A listener to be opened.
+struct Opening<'a> {
+    listener: &'static str,
+    address: SocketAddr,
+    workers: usize,
+    limits: &'a Limits,
+}
+
+impl Opening<'_> {
+    fn serve<H: Handler>(
+        self,
+        make_handler: impl Fn() -> H + Clone + Send + 'static,
+    ) -> Result<Server, StartError> {
+        let Self { listener, address, workers, limits } = self;
+        let plan = Plan { name: listener, address, workers, limits: limits.clone() };
+        server::serve(&plan, make_handler).map_err(|source| StartError::Listener {
+            listener,
+            address,
+            source,
+        })
+    }
+}
+
+async fn forget_old_purges(plane: Arc<PurgePlane>, clock: Clock) {
+    loop {
+        clock.sleep(FORGET_EVERY).await;
+        plane.forget_old();
+    }
+}
+
+impl Handler for Proxy {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        Self::handle(self, request, peer).await
+    }
+}
+
+struct IngestHandler(Arc<Ingest>);
+
+impl Handler for IngestHandler {
+    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+        whole(self.0.respond(request).await)
+    }
+}
+
+struct ControlHandler(Arc<Control>);
+
+impl Handler for ControlHandler {
+    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+        whole(self.0.respond(request).await)
+    }
+}
+
+fn whole(response: Response<Full<Bytes>>) -> Response<Body> {
+    response.map(|body| Body::boxed(body.map_err(|never| match never {})))
+}
+
+/// What the servers count by themselves, carried over to the metrics at a scrape.
+struct ConnectionGauges {
+    metrics: Metrics,
+    servers: [(&'static str, Arc<Counters>); 2],
+    /// Two scrapes at once must not both add the same difference.
+    one_at_a_time: Mutex<()>,
+}
+
+impl ConnectionGauges {
+    const fn new(metrics: Metrics, servers: [(&'static str, Arc<Counters>); 2]) -> Self {
+        Self { metrics, servers, one_at_a_time: Mutex::new(()) }
+    }
+
+    fn measure(&self) {
+        let _guard = self.one_at_a_time.lock();
+        let mut panics = 0;
+        for (listener, counters) in &self.servers {
+            let open = i64::try_from(counters.open()).unwrap_or(i64::MAX);
+            self.metrics.connections.with_label_values(&[listener]).set(open);
+            for (limit, count) in [
+                ("header-timeout", counters.slow_heads()),
+                ("keep-alive", counters.idle()),
+                ("stalled", counters.stalled()),
+            ] {
+                let closed = self.metrics.connections_closed.with_label_values(&[listener, limit]);
+                closed.inc_by(count.saturating_sub(closed.get()));
+            }
+            panics += counters.panics();
+        }
+        self.metrics.panics.inc_by(panics.saturating_sub(self.metrics.panics.get()));
+    }
+}

@@ -1,0 +1,126 @@
+//! `Cache-Status` (RFC 9211): what this cache did with a request, for whoever reads the answer.
+
+use std::fmt::Write;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// The field's name.
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// The identifier of this cache in the field (RFC 9211 §2).
+const THIS_CACHE: &str = "csu-edge";
+
+/// Why a request went forward (RFC 9211 §2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forwarded {
+    /// This cache was configured not to handle it.
+    Bypass,
+    /// Nothing is stored for it.
+    UriMiss,
+    /// Something is stored that must not be used.
+    Miss,
+    /// What is stored is stale.
+    Stale,
+}
+
+impl Forwarded {
+    /// The reason as it stands in the field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::UriMiss => "uri-miss",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// One member of the field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CacheStatus {
+    /// Why it went forward; `None` for a hit.
+    pub forwarded: Option<Forwarded>,
+    /// The origin's status, where it differs from what the client is told.
+    pub forward_status: Option<StatusCode>,
+    /// Seconds of freshness left; negative past them.
+    pub ttl_seconds: Option<i64>,
+    /// The answer was stored.
+    pub stored: bool,
+    /// Another client's fetch brought it.
+    pub collapsed: bool,
+    /// More, for people.
+    pub detail: Option<&'static str>,
+}
+
+impl CacheStatus {
+    /// A hit with that much freshness left.
+    pub fn hit(ttl_seconds: i64) -> Self {
+        Self { ttl_seconds: Some(ttl_seconds), ..Self::default() }
+    }
+
+    /// A request that went forward.
+    pub fn forwarded(reason: Forwarded) -> Self {
+        Self { forwarded: Some(reason), ..Self::default() }
+    }
+
+    /// The same, told for people.
+    #[must_use]
+    pub const fn with_detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    /// The member of an answer that is neither from the store nor from anyone asked, which has
+    /// neither `hit` nor `fwd` (RFC 9211 §2): an error before either.
+    pub fn neither(detail: &'static str) -> HeaderValue {
+        let value = format!("{THIS_CACHE}; detail={detail}");
+        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
+    }
+
+    /// The member as a field value.
+    pub fn to_value(self) -> HeaderValue {
+        let mut value = String::with_capacity(48);
+        value.push_str(THIS_CACHE);
+        // Writing to a String cannot fail.
+        let _ = match self.forwarded {
+            None => write!(value, "; hit"),
+            Some(reason) => write!(value, "; fwd={}", reason.as_str()),
+        };
+        if let Some(status) = self.forward_status {
+            let _ = write!(value, "; fwd-status={}", status.as_u16());
+        }
+        if let Some(ttl) = self.ttl_seconds {
+            let _ = write!(value, "; ttl={ttl}");
+        }
+        if self.stored {
+            value.push_str("; stored");
+        }
+        if self.collapsed {
+            value.push_str("; collapsed");
+        }
+        if let Some(detail) = self.detail {
+            let _ = write!(value, "; detail={detail}");
+        }
+        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_is_written_as_the_standard_has_it() {
+        assert_eq!(CacheStatus::hit(298).to_value(), "csu-edge; hit; ttl=298");
+        let miss = CacheStatus {
+            stored: true,
+            collapsed: true,
+            forward_status: Some(StatusCode::OK),
+            ..CacheStatus::forwarded(Forwarded::UriMiss)
+        };
+        assert_eq!(miss.to_value(), "csu-edge; fwd=uri-miss; fwd-status=200; stored; collapsed");
+        let stale = CacheStatus::forwarded(Forwarded::Stale).with_detail("stale-if-error");
+        assert_eq!(stale.to_value(), "csu-edge; fwd=stale; detail=stale-if-error");
+        assert_eq!(CacheStatus::neither("bad-request"), "csu-edge; detail=bad-request");
+    }
+}

@@ -1,0 +1,264 @@
+//! What all workers share: the catalogue, the store, the purge plane, the flights.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use prometheus::{Histogram, IntGauge};
+
+use super::cors::Cors;
+use super::errand::{Call, Detour};
+use super::flight::Flights;
+use super::identity::{Asker, Unpartitioned, identify};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::metrics::{Counter, Metrics};
+use crate::odata::{ResourcePath, ServiceRoot, ServiceRootError};
+use crate::operation::{Catalogue, Identity, Operation};
+use crate::origin::OriginError;
+use crate::purge::PurgePlane;
+use crate::store::MemoryTier;
+
+/// Everything that an answer can come from or end in, but the origin.
+pub struct Engine {
+    /// The configuration.
+    pub config: Config,
+    /// The clock.
+    pub clock: Clock,
+    /// The operations whose answers may be kept.
+    pub catalogue: Catalogue,
+    /// Where the origin's resources begin.
+    pub service_root: ServiceRoot,
+    /// The memory tier.
+    pub store: MemoryTier,
+    /// The purge plane.
+    pub plane: Arc<PurgePlane>,
+    /// The fetches under way.
+    pub flights: Arc<Flights>,
+    /// CORS, where the proxy answers it.
+    pub cors: Option<Cors>,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// What keys are digested under: random, so that nobody can choose keys that collide.
+    pub key_seed: [u8; 16],
+    counted: RequestMetrics,
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Served {
+    /// From the store, fresh.
+    Hit,
+    /// From the store, stale, while a revalidation runs.
+    Stale,
+    /// From the store, stale, because the origin failed.
+    StaleIfError,
+    /// By a fetch of its own.
+    Miss,
+    /// By another request's fetch.
+    Collapsed,
+    /// Passed through.
+    Pass,
+    /// By the proxy itself: a CORS preflight, or a method that is not for a gateway.
+    Itself,
+    /// By an error of the proxy's.
+    Error,
+}
+
+impl Served {
+    /// Every way, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Hit,
+        Self::Stale,
+        Self::StaleIfError,
+        Self::Miss,
+        Self::Collapsed,
+        Self::Pass,
+        Self::Itself,
+        Self::Error,
+    ];
+
+    /// The way, as a metric label and a log field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::StaleIfError => "stale-if-error",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+            Self::Pass => "pass",
+            Self::Itself => "itself",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a request to the origin is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// An answer that may be stored.
+    Fetch,
+    /// Whether what is stored still stands.
+    Revalidate,
+    /// A request passed through.
+    Pass,
+}
+
+impl Purpose {
+    /// The purpose, as a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Revalidate => "revalidate",
+            Self::Pass => "pass",
+        }
+    }
+}
+
+impl Engine {
+    /// An engine on this configuration and plane.
+    ///
+    /// # Errors
+    /// The origin's service root is not one.
+    pub fn new(
+        config: Config,
+        catalogue: Catalogue,
+        plane: Arc<PurgePlane>,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Result<Self, ServiceRootError> {
+        Ok(Self {
+            service_root: ServiceRoot::new(&config.origin.service_root)?,
+            store: MemoryTier::new(config.memory.max_bytes, metrics.clone()),
+            flights: Flights::new(config.limits.fetches, config.limits.waiters, metrics.clone()),
+            cors: config.cors.as_ref().map(Cors::new),
+            counted: RequestMetrics::of(&catalogue, &metrics),
+            key_seed: rand::random(),
+            config,
+            clock,
+            catalogue,
+            plane,
+            metrics,
+        })
+    }
+
+    /// The call that is made by this target.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub fn classify(&self, method: &Method, target: &Uri) -> Result<Call, Detour> {
+        let below = self.service_root.relative(target.path()).ok_or(Detour::NotInCatalogue)?;
+        let path = ResourcePath::parse(below).map_err(|_| Detour::NotInCatalogue)?;
+        let operation = self.catalogue.find(method, &path).ok_or(Detour::NotInCatalogue)?;
+        Ok(Call { operation: Arc::clone(operation), path })
+    }
+
+    /// Who asks, by the operation's rule.
+    ///
+    /// # Errors
+    /// Says why the request has no partition and must pass.
+    pub fn identify(&self, headers: &HeaderMap, rule: Identity) -> Result<Asker, Unpartitioned> {
+        identify(headers, rule, self.clock.now(), &self.key_seed)
+    }
+
+    /// Counts a request that was answered.
+    pub fn count(&self, operation: Option<&Operation>, served: Served, took: Duration) {
+        self.counted.count(operation, served, took);
+    }
+
+    /// Waits for the head of the origin's answer, and counts it.
+    ///
+    /// # Errors
+    /// Those of `sending`.
+    pub async fn asking<B>(
+        &self,
+        purpose: Purpose,
+        sending: impl Future<Output = Result<Response<B>, OriginError>>,
+    ) -> Result<Response<B>, OriginError> {
+        let sent = self.clock.monotonic();
+        let in_flight = InFlight::enter(&self.metrics.origin_in_flight);
+        let answer = sending.await;
+        drop(in_flight);
+        let took = self.clock.monotonic().saturating_sub(sent);
+        let purpose = purpose.as_str();
+        self.metrics.origin_seconds.with_label_values(&[purpose]).observe(took.as_secs_f64());
+        let outcome = match &answer {
+            Ok(response) => status_class(response.status()),
+            Err(error) => error.as_str(),
+        };
+        self.metrics.origin_requests.with_label_values(&[purpose, outcome]).inc();
+        if answer.as_ref().is_ok_and(|response| response.status() == StatusCode::TOO_MANY_REQUESTS)
+        {
+            self.metrics.origin_throttled.inc();
+        }
+        answer
+    }
+
+    /// Brings the gauges up to date, for a scrape.
+    pub fn measure(&self) {
+        self.store.measure();
+        self.flights.measure();
+    }
+}
+
+/// Counted down again when the request ends, or its client leaves.
+struct InFlight<'a>(&'a IntGauge);
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+const fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// The counters of requests, found once instead of by their labels on every request.
+struct RequestMetrics {
+    /// By operation (the last row is for none of the catalogue's), then by [`Served`].
+    requests: Vec<[Counter; Served::ALL.len()]>,
+    seconds: [Histogram; Served::ALL.len()],
+}
+
+impl RequestMetrics {
+    fn of(catalogue: &Catalogue, metrics: &Metrics) -> Self {
+        let row = |operation: &str, class: &str| {
+            Served::ALL.map(|served| {
+                metrics.requests.with_label_values(&[operation, class, served.as_str()])
+            })
+        };
+        let mut requests: Vec<_> = catalogue
+            .operations()
+            .iter()
+            .map(|operation| row(&operation.name, operation.class.as_str()))
+            .collect();
+        requests.push(row("other", "none"));
+        let seconds =
+            Served::ALL.map(|served| metrics.request_seconds.with_label_values(&[served.as_str()]));
+        Self { requests, seconds }
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "one element for each variant of `Served`")]
+    fn count(&self, operation: Option<&Operation>, served: Served, took: Duration) {
+        let row = operation.map_or(self.requests.len() - 1, |operation| operation.index);
+        if let Some(row) = self.requests.get(row) {
+            row[served as usize].inc();
+        }
+        self.seconds[served as usize].observe(took.as_secs_f64());
+    }
+}

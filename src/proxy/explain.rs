@@ -1,0 +1,137 @@
+//! `POST /explain`: what would become of a request, without asking the origin.
+//!
+//! It walks the request path's own steps, so that what it tells is what would happen. It shows ids,
+//! tags and key parts; never credentials, only that there are some and which partition follows.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
+use serde_json::{Map, Value, json};
+
+use super::engine::Engine;
+use super::errand::{Detour, Errand};
+use super::lookup::Lookup;
+use crate::control::{Explain, ExplainRequest};
+use crate::dependency;
+use crate::question::Partition;
+use crate::server::Peer;
+use crate::stored_response::StoredResponse;
+
+impl Explain for Engine {
+    fn explain(&self, request: ExplainRequest) -> Result<Value, String> {
+        let mut head = Request::new(()).into_parts().0;
+        head.method = request.method;
+        head.uri = request.url;
+        head.headers = request.headers;
+        Ok(self.told(&head, &request.body.into()))
+    }
+}
+
+impl Engine {
+    fn told(&self, head: &Parts, body: &Bytes) -> Value {
+        let call = match self.classify(&head.method, &head.uri) {
+            Ok(call) if !head.headers.contains_key(super::DEVICE_TOKEN) => call,
+            Ok(_) => return passes(Detour::DeviceToken),
+            Err(detour) => return passes(detour),
+        };
+        let operation = &call.operation;
+        let lifetimes = operation.lifetimes;
+        let mut told = json!({
+            "operation": *operation.name,
+            "class": operation.class.as_str(),
+            "identity": operation.identity.as_str(),
+            "freshForSeconds": lifetimes.fresh_for.as_secs(),
+            "staleWhileRevalidateSeconds": lifetimes.stale_while_revalidate.as_secs(),
+            "staleIfErrorSeconds": lifetimes.stale_if_error.as_secs(),
+        });
+        let errand = self
+            .identify(&head.headers, operation.identity)
+            .map_err(Detour::Unpartitioned)
+            .and_then(|asker| {
+                let nobody = Peer::new(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+                self.errand(call, head, body, asker, nobody)
+            });
+        let rest = match errand {
+            Ok(errand) => self.told_of(&errand),
+            Err(detour) => passes(detour),
+        };
+        if let (Value::Object(told), Value::Object(rest)) = (&mut told, rest) {
+            told.extend(rest);
+        }
+        told
+    }
+
+    fn told_of(&self, errand: &Errand) -> Value {
+        let key = &errand.question.key;
+        let parts: Map<String, Value> =
+            errand.question.parts().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let lookup = self.look_up(key);
+        let under_way = self.flights.is_under_way(key);
+        let mut told = json!({
+            "partition": match errand.asker.partition {
+                Partition::Anonymous => "anonymous",
+                Partition::Token(_) => "token",
+            },
+            "key": parts,
+            "digest": format!("{:032x}", key.digest()),
+            "state": lookup.as_str(),
+            "stored": lookup.previous().is_some(),
+            "fetchUnderWay": under_way,
+            "verdict": verdict(&lookup),
+        });
+        if let Value::Object(told) = &mut told {
+            match lookup.previous() {
+                Some(stored) => told.insert("response".into(), self.told_of_stored(stored)),
+                None => told.insert("tagsOfRequest".into(), tags_of_request(errand)),
+            };
+        }
+        told
+    }
+
+    fn told_of_stored(&self, stored: &StoredResponse) -> Value {
+        let now = self.clock.now();
+        json!({
+            "status": stored.status.as_u16(),
+            "storedAt": stored.freshness.received_at.to_string(),
+            "ageSeconds": stored.freshness.age(now).as_secs(),
+            "ttlSeconds": stored.freshness.ttl_seconds(now),
+            "fetchSequence": stored.fetch_seq.as_u64(),
+            "appliedSequence": self.plane.stamp().as_u64(),
+            "bytes": stored.bytes(),
+            "tags": stored.tags.names().collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The tags that are known before there is an answer.
+fn tags_of_request(errand: &Errand) -> Value {
+    let has_credentials = errand.asker.authorization.is_some();
+    let asked = &errand.question.dependencies;
+    let tags = dependency::tags_of_request(&errand.operation, asked, has_credentials);
+    tags.names().collect()
+}
+
+fn passes(detour: Detour) -> Value {
+    json!({ "stored": false, "verdict": format!("passes: {}", detour.as_str()) })
+}
+
+fn verdict(lookup: &Lookup) -> &'static str {
+    match lookup {
+        Lookup::Fresh(_) => {
+            "served from the store: fresh, and nothing that it depends on was purged"
+        }
+        Lookup::Stale(_, stale) if stale.while_revalidating => {
+            "served from the store, stale, while a revalidation runs"
+        }
+        Lookup::Stale(_, stale) if stale.if_error => {
+            "fetched: stale; what is stored serves only if the origin fails"
+        }
+        Lookup::Stale(..) => "fetched: stale, and past its stale windows",
+        Lookup::Purged(_) => {
+            "fetched: something that it depends on was purged after its fetch left"
+        }
+        Lookup::Absent => "fetched: nothing is stored for it",
+    }
+}

@@ -1,0 +1,333 @@
+//! Collapsing: many requests for the same answer, one fetch.
+//!
+//! A flight is one fetch under way. Requests that come meanwhile wait for its outcome, which is
+//! theirs only if it was stamped late enough: an answer whose fetch left before a purge is not for
+//! a request that came after that purge. Whether it is follows from the stamp, or, where purges of
+//! other tags moved the sequence, from the check of the answer's own tags. A waiter that goes
+//! without asks again for a flight that left after it came.
+//!
+//! How a flight can end is [`Outcome`], all of it: a fetch whose task is dropped lands as
+//! [`Outcome::Failed`], so that nobody waits for ever.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Response, StatusCode};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::body::Body;
+use crate::cache_key::CacheKey;
+use crate::caching::storability::{Unstorable, is_origin_error};
+use crate::digest_map::BuildDigestHasher;
+use crate::error::ProxyError;
+use crate::metrics::Metrics;
+use crate::purge::{PurgePlane, PurgeState, Sequence};
+use crate::stored_response::{StoredBody, StoredResponse};
+
+/// Two threads meet on one of these locks only for keys that share it, and only on misses.
+const SHARDS: usize = 64;
+
+/// How long a question is remembered to have an answer for one client only. Short, since what the
+/// origin says next time may be for all.
+const ALONE_FOR: Duration = Duration::from_secs(10);
+
+/// Such questions that are remembered; past it some wait for others in vain.
+const MAX_ALONE: u64 = 10_000;
+
+/// How a fetch ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The answer is in the store.
+    Stored(Arc<StoredResponse>),
+    /// The answer is whole and was not stored.
+    Unstored(Arc<UnstoredResponse>),
+    /// The answer is too large to be held: one client may stream it.
+    Oversized(Arc<Oversized>),
+    /// There is no answer.
+    Failed(ProxyError),
+}
+
+impl Outcome {
+    /// Whether a stale answer may stand in for this one (RFC 5861 §4).
+    pub fn is_origin_failure(&self) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            _ => self.status().is_some_and(is_origin_error),
+        }
+    }
+
+    /// The origin's status, where an answer came whose status is not the stored one's.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Unstored(answer) => Some(answer.status),
+            _ => None,
+        }
+    }
+
+    /// Why an answer that came was not stored.
+    pub fn unstored_because(&self) -> Option<Unstorable> {
+        match self {
+            Self::Stored(_) | Self::Failed(_) => None,
+            Self::Unstored(answer) => Some(answer.reason),
+            Self::Oversized(_) => Some(Unstorable::TooLarge),
+        }
+    }
+
+    /// Whether the origin has said something new that is not stored, so that what was stored before
+    /// must not go on serving as stale (RFC 9111 §4.3.3: a full answer to a validation is used).
+    pub fn ends_what_is_stored(&self) -> bool {
+        !self.is_origin_failure() && self.unstored_because().is_some_and(Unstorable::is_meant)
+    }
+
+    /// Whether all who asked the same may be given this one answer.
+    pub fn may_be_shared(&self) -> bool {
+        match self {
+            Self::Stored(_) | Self::Failed(_) => true,
+            Self::Unstored(answer) => answer.reason.may_be_shared(),
+            Self::Oversized(_) => false,
+        }
+    }
+}
+
+/// A whole answer that is not stored.
+#[derive(Debug)]
+pub struct UnstoredResponse {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its end-to-end fields.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Arc<StoredBody>,
+    /// Why it was not stored.
+    pub reason: Unstorable,
+}
+
+/// An answer that is too large to be held; whoever takes it first streams it.
+#[derive(Debug)]
+pub struct Oversized(Mutex<Option<Response<Body>>>);
+
+impl Oversized {
+    /// An answer to be taken once.
+    pub fn new(response: Response<Body>) -> Self {
+        Self(Mutex::new(Some(response)))
+    }
+
+    /// The answer, for the first who asks.
+    pub fn take(&self) -> Option<Response<Body>> {
+        self.0.lock().take()
+    }
+}
+
+/// Flights by their keys' digests.
+type Shard = Mutex<HashMap<u128, Arc<Flight>>>;
+
+/// One fetch under way.
+#[derive(Debug)]
+struct Flight {
+    key: CacheKey,
+    fetch_seq: Sequence,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+impl Flight {
+    /// Stamped here, before its fetch can leave.
+    fn to_be(key: &CacheKey, plane: &PurgePlane) -> Self {
+        Self { key: key.clone(), fetch_seq: plane.stamp(), outcome: watch::Sender::new(None) }
+    }
+}
+
+/// All fetches under way on this node.
+#[derive(Debug)]
+pub struct Flights {
+    shards: Box<[Shard]>,
+    max_waiters: usize,
+    /// One for each fetch that may be under way.
+    permits: Arc<Semaphore>,
+    /// Questions whose last answer was for one client only. Who asks them does not wait for
+    /// another's answer to find that out again.
+    alone: Cache<u128, Unstorable, BuildDigestHasher>,
+    metrics: Metrics,
+}
+
+/// What a request that needs the origin is to do.
+#[derive(Debug)]
+pub enum Boarding {
+    /// Fetch: nobody else does.
+    Lead(Takeoff, Waiter),
+    /// Wait for a fetch that is under way.
+    Follow(Waiter),
+}
+
+impl Flights {
+    /// No flights; at most `max_fetches` at once, each with at most `max_waiters`.
+    pub fn new(max_fetches: usize, max_waiters: usize, metrics: Metrics) -> Arc<Self> {
+        let alone = Cache::builder()
+            .max_capacity(MAX_ALONE)
+            .time_to_live(ALONE_FOR)
+            .build_with_hasher(BuildDigestHasher::default());
+        Arc::new(Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            max_waiters,
+            permits: Arc::new(Semaphore::new(max_fetches.min(Semaphore::MAX_PERMITS))),
+            alone,
+            metrics,
+        })
+    }
+
+    /// Joins the flight for this key, or opens one. A flight stamped before `not_before` is passed over and replaced.
+    ///
+    /// # Errors
+    /// [`ProxyError::TooManyWaiters`] when the flight is full, [`ProxyError::TooManyFetches`] when
+    /// there are as many flights as there may be.
+    pub fn board(
+        self: &Arc<Self>,
+        key: &CacheKey,
+        plane: &PurgePlane,
+        not_before: Option<Sequence>,
+    ) -> Result<Boarding, ProxyError> {
+        let mut flights = self.shard(key).lock();
+        if let Some(flight) = flights.get(&key.digest())
+            && flight.key == *key
+            && not_before.is_none_or(|earliest| flight.fetch_seq >= earliest)
+        {
+            if flight.outcome.receiver_count() >= self.max_waiters {
+                return Err(ProxyError::TooManyWaiters);
+            }
+            return Ok(Boarding::Follow(Waiter::of(flight)));
+        }
+        let (takeoff, waiter) = self.alone(key, plane)?;
+        flights.insert(key.digest(), Arc::clone(&takeoff.flight));
+        Ok(Boarding::Lead(takeoff, waiter))
+    }
+
+    /// A flight that nobody else can join.
+    ///
+    /// # Errors
+    /// [`ProxyError::TooManyFetches`] when there are as many flights as there may be.
+    pub fn alone(
+        self: &Arc<Self>,
+        key: &CacheKey,
+        plane: &PurgePlane,
+    ) -> Result<(Takeoff, Waiter), ProxyError> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| ProxyError::TooManyFetches)?;
+        let flight = Arc::new(Flight::to_be(key, plane));
+        let waiter = Waiter::of(&flight);
+        Ok((Takeoff { flights: Arc::clone(self), flight, _permit: permit }, waiter))
+    }
+
+    /// Notes that the answer to this question is for one client only.
+    pub fn remember_alone(&self, key: &CacheKey, reason: Unstorable) {
+        self.alone.insert(key.digest(), reason);
+    }
+
+    /// Why whoever asks this should not wait for another's answer, if a recent one was for one
+    /// client only.
+    pub fn goes_alone(&self, key: &CacheKey) -> Option<Unstorable> {
+        self.alone.get(&key.digest())
+    }
+
+    /// Whether a fetch for this key is under way.
+    pub fn is_under_way(&self, key: &CacheKey) -> bool {
+        self.shard(key).lock().get(&key.digest()).is_some_and(|flight| flight.key == *key)
+    }
+
+    /// Brings the gauge up to date, for a scrape.
+    pub fn measure(&self) {
+        let waiting: usize = self
+            .shards
+            .iter()
+            .map(|shard| {
+                let flights = shard.lock();
+                // The one who leads waits for itself, not for somebody else's fetch.
+                flights
+                    .values()
+                    .map(|f| f.outcome.receiver_count().saturating_sub(1))
+                    .sum::<usize>()
+            })
+            .sum();
+        self.metrics.collapse_waiters.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "the remainder is below the number of shards")]
+    fn shard(&self, key: &CacheKey) -> &Shard {
+        &self.shards[(key.digest() % SHARDS as u128) as usize]
+    }
+}
+
+/// The duty to bring a flight to an end. Dropped without one, it ends in failure.
+#[derive(Debug)]
+pub struct Takeoff {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Takeoff {
+    /// The purge sequence that was applied before the fetch left.
+    pub fn fetch_seq(&self) -> Sequence {
+        self.flight.fetch_seq
+    }
+
+    /// Ends the flight. What is to be found in the store must be there by now: from here on, new
+    /// requests look there.
+    pub fn land(self, outcome: Outcome) {
+        self.flight.outcome.send_replace(Some(outcome));
+    }
+}
+
+impl Drop for Takeoff {
+    fn drop(&mut self) {
+        self.flight.outcome.send_if_modified(|outcome| {
+            let lost = outcome.is_none();
+            if lost {
+                *outcome = Some(Outcome::Failed(ProxyError::Internal));
+            }
+            lost
+        });
+        let mut flights = self.flights.shard(&self.flight.key).lock();
+        let digest = self.flight.key.digest();
+        if flights.get(&digest).is_some_and(|held| Arc::ptr_eq(held, &self.flight)) {
+            flights.remove(&digest);
+        }
+    }
+}
+
+/// A place on a flight.
+#[derive(Debug)]
+pub struct Waiter {
+    fetch_seq: Sequence,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+impl Waiter {
+    fn of(flight: &Flight) -> Self {
+        Self { fetch_seq: flight.fetch_seq, outcome: flight.outcome.subscribe() }
+    }
+
+    /// Waits for the end, whenever the flight left.
+    pub async fn last_outcome(mut self) -> Outcome {
+        let ended = self.outcome.wait_for(Option::is_some).await;
+        // The sender lives in the flight, whose drop guard sends an outcome first.
+        let outcome = ended.map_or(None, |outcome| outcome.clone());
+        outcome.unwrap_or(Outcome::Failed(ProxyError::Internal))
+    }
+
+    /// Waits for the end. `None`: the outcome is not for a request that came when the sequence
+    /// stood at `arrived`; it must ask again.
+    pub async fn outcome(self, arrived: Sequence, plane: &PurgePlane) -> Option<Outcome> {
+        let left_after_arrival = self.fetch_seq >= arrived;
+        let outcome = self.last_outcome().await;
+        let is_for_us = match &outcome {
+            _ if left_after_arrival => true,
+            Outcome::Stored(stored) => stored.purge_state(plane) == PurgeState::Usable,
+            // What they depend on is not known.
+            Outcome::Unstored(_) | Outcome::Oversized(_) => false,
+            Outcome::Failed(_) => true,
+        };
+        is_for_us.then_some(outcome)
+    }
+}

@@ -1,0 +1,163 @@
+//! Passing: the request streams to the origin and the answer streams back, both with
+//! back-pressure. Nothing is buffered, keyed or stored, and every end-to-end field goes through.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, EXPECT, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::{fields, forwarded};
+use crate::body::{Body, BodyError};
+use crate::config;
+use crate::error::ProxyError;
+use crate::origin::{Go, OriginClient, OriginError, RequestBody};
+use crate::server::Peer;
+
+/// What may be asked of a gateway (RFC 9110 §15.5.6).
+const ALLOWED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// What is answered without asking anyone: CONNECT and TRACE are not for a gateway, `OPTIONS *`
+/// asks about this node itself (RFC 9110 §9.3.6–9.3.8), and a request of HTTP/1.1 that does not
+/// name exactly one host is refused (RFC 9112 §3.2), because others might read it differently.
+pub fn answer_here<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some(ProxyError::BadRequest.response());
+    }
+    match *request.method() {
+        Method::CONNECT | Method::TRACE => {
+            let mut response: Response<Body> = ProxyError::MethodNotAllowed.response();
+            response.headers_mut().insert(ALLOW, ALLOWED);
+            Some(response)
+        }
+        Method::OPTIONS if request.uri().path() == "*" => {
+            let mut response = Response::new(Body::Empty);
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Some(response)
+        }
+        _ => None,
+    }
+}
+
+/// Makes a client's request fit to be sent on: the fields of its connection go, those of the
+/// gateway come.
+fn prepare<B>(rules: &config::Forwarded, peer: Peer, request: Request<B>) -> Request<B> {
+    let (mut parts, body) = request.into_parts();
+    fields::remove_hop_by_hop(&mut parts.headers);
+    fields::join_cookies(&mut parts.headers);
+    forwarded::apply(rules, peer.ip(), &mut parts);
+    fields::add_via(parts.version, &mut parts.headers);
+    Request::from_parts(parts, body)
+}
+
+/// Passes a request and streams its answer.
+///
+/// A client that goes away drops the returned future or the response's body, which closes the
+/// exchange with the origin. An answer that breaks off, or that stands still for longer than
+/// `stall_timeout` while the client would take more, ends in an error of the body, so that the
+/// client's connection is aborted and a part is never taken for the whole.
+///
+/// # Errors
+/// Where the origin did not answer.
+pub async fn pass(
+    origin: &OriginClient,
+    rules: &config::Forwarded,
+    peer: Peer,
+    request: Request<RequestBody>,
+) -> Result<Response<Body>, OriginError> {
+    let mut request = prepare(rules, peer, request);
+    // Dropped together with this future or with the answer's body, whichever is the last.
+    let expectation = Expectation(hold_back(&mut request));
+    let response = origin.send(request).await?;
+    let (mut parts, incoming) = response.into_parts();
+    fields::remove_hop_by_hop(&mut parts.headers);
+    let body = if incoming.is_end_stream() {
+        Body::Incoming(incoming)
+    } else {
+        Body::boxed(Passing {
+            incoming,
+            stall_timeout: origin.stall_timeout(),
+            stalled: None,
+            _expectation: expectation,
+        })
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// RFC 9110 §10.1.1: a client that asked first is told 100 only when the origin said it, or after
+/// a bounded wait.
+fn hold_back(request: &mut Request<RequestBody>) -> Option<Arc<Go>> {
+    let expects = request
+        .headers()
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if !expects {
+        return None;
+    }
+    let Some(go) = request.body_mut().hold() else {
+        // The client has its 100 already, or has nothing to send.
+        request.headers_mut().remove(EXPECT);
+        return None;
+    };
+    let on_100 = Arc::clone(&go);
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == StatusCode::CONTINUE {
+            on_100.send();
+        }
+    });
+    Some(go)
+}
+
+/// Refuses a body that was never asked for once the exchange is over.
+struct Expectation(Option<Arc<Go>>);
+
+impl Drop for Expectation {
+    fn drop(&mut self) {
+        if let Some(go) = &self.0 {
+            go.refuse();
+        }
+    }
+}
+
+/// An answer on its way from the origin.
+struct Passing {
+    incoming: Incoming,
+    stall_timeout: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    _expectation: Expectation,
+}
+
+impl http_body::Body for Passing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            this.stalled = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)));
+        }
+        let limit = this.stall_timeout;
+        let stalled = this.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        stalled.as_mut().poll(cx).map(|()| Some(Err(BodyError::Stalled)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,125 @@
+//! The memory tier, on moka.
+//!
+//! moka's own expiry is garbage collection only: freshness is computed from the stored response and
+//! our clock, so an entry that moka still holds may be useless, and none that it dropped was
+//! needed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+
+use crate::cache_key::CacheKey;
+use crate::digest_map::BuildDigestHasher;
+use crate::metrics::Metrics;
+use crate::stored_response::StoredResponse;
+
+const TIER: &str = "memory";
+
+/// What moka itself needs for an entry beside the stored response, in bytes: its node in the hash
+/// table, in the access-order queue and in the timer wheel.
+const ENTRY_OVERHEAD_BYTES: usize = 256;
+
+type Entries = Cache<u128, Arc<StoredResponse>, BuildDigestHasher>;
+
+/// Stored responses in this process, at most so many bytes of them.
+#[derive(Clone, Debug)]
+pub struct MemoryTier {
+    entries: Entries,
+    metrics: Metrics,
+}
+
+impl MemoryTier {
+    /// A tier of at most `max_bytes`.
+    pub fn new(max_bytes: u64, metrics: Metrics) -> Self {
+        let evictions = metrics.evictions.clone();
+        let entries = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, stored: &Arc<StoredResponse>| {
+                u32::try_from(stored.bytes() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+            })
+            .expire_after(UntilItCanServeNothing)
+            .eviction_listener(move |_, _, cause| {
+                let cause = match cause {
+                    RemovalCause::Size => "capacity",
+                    RemovalCause::Expired => "time",
+                    RemovalCause::Explicit | RemovalCause::Replaced => return,
+                };
+                evictions.with_label_values(&[TIER, cause]).inc();
+            })
+            .build_with_hasher(BuildDigestHasher::default());
+        Self { entries, metrics }
+    }
+
+    /// The response stored under exactly this key.
+    pub fn get(&self, key: &CacheKey) -> Option<Arc<StoredResponse>> {
+        self.entries.get(&key.digest()).filter(|stored| stored.key == *key)
+    }
+
+    /// Stores a response, unless one that was fetched after it is there already: of two fetches of
+    /// the same answer, the one that left later knows more.
+    pub fn put(&self, response: &Arc<StoredResponse>) {
+        self.entries.entry(response.key.digest()).and_compute_with(|held| match held {
+            Some(held) if held.value().fetch_seq > response.fetch_seq => Op::Nop,
+            _ => Op::Put(Arc::clone(response)),
+        });
+    }
+
+    /// Removes a response, unless it was replaced meanwhile.
+    pub fn remove(&self, response: &Arc<StoredResponse>) {
+        self.entries.entry(response.key.digest()).and_compute_with(|held| match held {
+            Some(held) if Arc::ptr_eq(held.value(), response) => Op::Remove,
+            _ => Op::Nop,
+        });
+    }
+
+    /// Weighs a response anew, after its compressed forms were made. One that was replaced or
+    /// removed meanwhile stays so.
+    pub fn reweigh(&self, response: &Arc<StoredResponse>) {
+        self.entries.entry(response.key.digest()).and_compute_with(|held| match held {
+            Some(held) if Arc::ptr_eq(held.value(), response) => Op::Put(Arc::clone(response)),
+            _ => Op::Nop,
+        });
+    }
+
+    /// Brings the gauges up to date, for a scrape.
+    pub fn measure(&self) {
+        self.entries.run_pending_tasks();
+        let as_gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics
+            .stored_bytes
+            .with_label_values(&[TIER])
+            .set(as_gauge(self.entries.weighted_size()));
+        self.metrics
+            .stored_entries
+            .with_label_values(&[TIER])
+            .set(as_gauge(self.entries.entry_count()));
+    }
+}
+
+/// Freshness lifetime and stale window together.
+struct UntilItCanServeNothing;
+
+impl Expiry<u128, Arc<StoredResponse>> for UntilItCanServeNothing {
+    fn expire_after_create(
+        &self,
+        _: &u128,
+        stored: &Arc<StoredResponse>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(stored.freshness.life())
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &u128,
+        stored: &Arc<StoredResponse>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(stored.freshness.life())
+    }
+}

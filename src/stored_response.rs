@@ -1,0 +1,265 @@
+//! One answer as it is kept: what it answers, what it depends on, how long it is good for, and its
+//! body in the forms that clients ask for.
+
+use std::hash::Hasher;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::answer;
+use crate::body::Body;
+use crate::cache_key::CacheKey;
+use crate::caching::accept_encoding::{Coding, Preferences};
+use crate::caching::freshness::Freshness;
+use crate::odata::ServiceRoot;
+use crate::purge::{LastFoundUsable, PurgePlane, PurgeState, Sequence};
+use crate::tag::TagSet;
+
+mod compressed;
+
+use compressed::Compressed;
+
+/// A stored response.
+#[derive(Debug)]
+pub struct StoredResponse {
+    /// The whole key, compared on every hit: a digest alone could be made to collide.
+    pub key: CacheKey,
+    /// The purge sequence that this node had applied before the fetch left for the origin.
+    pub fetch_seq: Sequence,
+    /// When it came, and how long it is good for.
+    pub freshness: Freshness,
+    /// The status.
+    pub status: StatusCode,
+    /// The origin's end-to-end fields, without those that this cache makes itself.
+    pub headers: HeaderMap,
+    /// The origin's own entity tag, to ask by whether the answer still stands.
+    pub validator: Option<HeaderValue>,
+    /// All that the answer depends on.
+    pub tags: TagSet,
+    /// The body.
+    pub body: Arc<StoredBody>,
+    /// Where the purge check left off.
+    pub last_found_usable: LastFoundUsable,
+}
+
+impl StoredResponse {
+    /// Whether a purge reached it since its stamp.
+    pub fn purge_state(&self, plane: &PurgePlane) -> PurgeState {
+        plane.check(&self.tags, self.fetch_seq, &self.last_found_usable)
+    }
+
+    /// What it occupies in memory, in bytes, all told.
+    pub fn bytes(&self) -> usize {
+        /// A field costs its bytes, two handles, and its place in the map's index.
+        const FIELD_OVERHEAD: usize = 104;
+        let fields: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD)
+            .sum();
+        size_of::<Self>() + self.key.bytes() + fields + self.tags.bytes() + self.body.bytes()
+    }
+}
+
+/// A link to the next page: where its string literal stands in the body, and what follows the
+/// origin's service root in it.
+#[derive(Clone, Debug)]
+pub struct NextLink {
+    /// The literal, quotes included.
+    pub literal: Range<usize>,
+    /// The rest of the link after the service root, as JSON text without quotes.
+    pub rest: Box<str>,
+}
+
+impl NextLink {
+    /// A link that leads below the service root; `None` where it leads elsewhere.
+    pub fn below(root: &ServiceRoot, link: &answer::NextLink) -> Option<Self> {
+        let url: Uri = link.url.parse().ok()?;
+        let authority = url.authority()?;
+        let port = |port: Option<u16>, scheme: Option<&str>| {
+            port.or(if scheme == Some("https") { Some(443) } else { Some(80) })
+        };
+        let of_root = root.authority();
+        let same_host = authority.host().eq_ignore_ascii_case(of_root.host());
+        let same_port = port(authority.port_u16(), url.scheme_str())
+            == port(of_root.port_u16(), Some(root.scheme().as_str()));
+        // A server behind a TLS terminator may write `http` where clients say `https`.
+        let same_default = authority.port().is_none() && of_root.port().is_none();
+        root.relative(url.path())?;
+        if !same_host || !(same_port || same_default) {
+            return None;
+        }
+        let root_len =
+            url.scheme_str()?.len() + "://".len() + authority.as_str().len() + root.path().len();
+        let rest = serde_json::to_string(link.url.get(root_len..)?).ok()?;
+        let rest = rest.strip_prefix('"')?.strip_suffix('"')?;
+        Some(Self { literal: link.literal.clone(), rest: rest.into() })
+    }
+}
+
+/// A body, plain and compressed.
+///
+/// A page's `@odata.nextLink` must name the base that the client used, or page 2 goes past the
+/// cache. So a body that holds such links is kept as the origin sent it, and the links are spliced
+/// on delivery. Compressed forms of such a body exist only where one base is configured for all
+/// clients: made for whichever base came first, they would be of no use to the others.
+#[derive(Debug)]
+pub struct StoredBody {
+    plain: Bytes,
+    links: Box<[NextLink]>,
+    etag: HeaderValue,
+    public_root: Option<Box<str>>,
+    compressed: Compressed,
+}
+
+impl StoredBody {
+    /// A body with its links, and the base that all clients use, where there is such a one.
+    pub fn new(plain: Bytes, links: Box<[NextLink]>, public_root: Option<Box<str>>) -> Self {
+        let etag = weak_etag(&plain);
+        Self { plain, links, etag, public_root, compressed: Compressed::default() }
+    }
+
+    /// The entity tag of the plain body; weak, since the compressed forms share it
+    /// (RFC 9110 §8.8.1).
+    pub const fn etag(&self) -> &HeaderValue {
+        &self.etag
+    }
+
+    /// The body as the origin sent it.
+    pub const fn plain(&self) -> &Bytes {
+        &self.plain
+    }
+
+    /// The best form for a client that came by `public_root`.
+    pub async fn form(&self, preferences: Preferences, public_root: &str) -> (Coding, Body) {
+        for coding in preferences.compressed() {
+            if let Some(body) = self.compress(coding).await {
+                return (coding, Body::from(body));
+            }
+        }
+        (Coding::Identity, self.identity(public_root))
+    }
+
+    /// The plain body for a client that came by `public_root`.
+    pub fn identity(&self, public_root: &str) -> Body {
+        match self.links.is_empty() {
+            true => Body::from(self.plain.clone()),
+            false => Body::chunks(self.spliced(public_root)),
+        }
+    }
+
+    /// Makes the compressed forms that are worth their bytes.
+    pub async fn compress_all(&self) {
+        self.compress(Coding::Gzip).await;
+        self.compress(Coding::Brotli).await;
+    }
+
+    async fn compress(&self, coding: Coding) -> Option<Bytes> {
+        let pieces = || match &self.public_root {
+            Some(root) => self.spliced(root),
+            None => vec![self.plain.clone()],
+        };
+        if !self.links.is_empty() && self.public_root.is_none() {
+            return None;
+        }
+        self.compressed.form(coding, self.plain.len(), pieces).await
+    }
+
+    fn spliced(&self, public_root: &str) -> Vec<Bytes> {
+        let mut chunks = Vec::with_capacity(self.links.len() * 2 + 1);
+        let mut from = 0;
+        for link in &self.links {
+            chunks.push(self.plain.slice(from..link.literal.start));
+            chunks.push(Bytes::from(format!("\"{public_root}{}\"", link.rest)));
+            from = link.literal.end;
+        }
+        chunks.push(self.plain.slice(from..));
+        chunks
+    }
+
+    fn bytes(&self) -> usize {
+        let links: usize =
+            self.links.iter().map(|link| size_of::<NextLink>() + link.rest.len()).sum();
+        self.plain.len() + self.compressed.bytes() + self.etag.len() + links
+    }
+}
+
+/// The same on every node and after every start, so that clients keep their 304s.
+fn weak_etag(body: &[u8]) -> HeaderValue {
+    let mut hasher = SipHasher13::new();
+    hasher.write(body);
+    let tag = format!("W/\"{:032x}\"", hasher.finish128().as_u128());
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("W/\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caching::accept_encoding::preferences;
+    use http::header::ACCEPT_ENCODING;
+    use http_body_util::BodyExt;
+    use std::io::Read;
+
+    fn accepting(field: &'static str) -> Preferences {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(field));
+        preferences(&headers)
+    }
+
+    fn page(public_root: Option<&str>) -> StoredBody {
+        let plain = format!(
+            r#"{{"value":[{}],"@odata.nextLink":"https://origin/Commerce/Products?$skip=2"}}"#,
+            "1,".repeat(2_000) + "1"
+        );
+        let start = plain.find("\"https").unwrap();
+        let link = NextLink { literal: start..plain.len() - 1, rest: "/Products?$skip=2".into() };
+        StoredBody::new(plain.into(), Box::new([link]), public_root.map(Into::into))
+    }
+
+    async fn text(body: Body) -> String {
+        String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_next_link_names_the_base_that_each_client_used() {
+        for root in ["http://127.0.0.1:8080/Commerce", "https://other/Commerce"] {
+            let (coding, body) = page(None).form(accepting("gzip"), root).await;
+            assert_eq!(coding, Coding::Identity);
+            let link = format!(r#""@odata.nextLink":"{root}/Products?$skip=2"}}"#);
+            assert!(text(body).await.ends_with(&link));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_compressed_where_all_clients_use_one_base() {
+        let root = "https://shop/Commerce";
+        let (coding, body) = page(Some(root)).form(accepting("gzip"), root).await;
+        assert_eq!(coding, Coding::Gzip);
+        let mut unzipped = String::new();
+        let zipped = body.collect().await.unwrap().to_bytes();
+        flate2::read::GzDecoder::new(&zipped[..]).read_to_string(&mut unzipped).unwrap();
+        assert!(
+            unzipped.ends_with(r#""@odata.nextLink":"https://shop/Commerce/Products?$skip=2"}"#)
+        );
+    }
+
+    #[tokio::test]
+    async fn compressed_forms_are_made_once_and_only_where_they_are_worth_it() {
+        let large = StoredBody::new("a".repeat(10_000).into(), Box::default(), None);
+        let before = large.bytes();
+        large.compress_all().await;
+        assert!(large.bytes() > before);
+        assert_eq!(large.form(accepting("br, gzip"), "").await.0, Coding::Brotli);
+        let small = StoredBody::new("{}".into(), Box::default(), None);
+        assert_eq!(small.form(accepting("br, gzip"), "").await.0, Coding::Identity);
+    }
+
+    #[test]
+    fn the_entity_tag_follows_the_body() {
+        assert_eq!(weak_etag(b"a"), weak_etag(b"a"));
+        assert_ne!(weak_etag(b"a"), weak_etag(b"b"));
+    }
+}

@@ -1,0 +1,95 @@
+//! A stored body's compressed forms, made once.
+//!
+//! Compressing takes milliseconds, so it happens off the serving threads. The fetch that fills the
+//! cache starts it; a hit that comes before it is done waits for it rather than doing it again.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::sync::OnceCell;
+
+use crate::caching::accept_encoding::Coding;
+
+/// A body below this size fits one packet either way.
+const WORTH_COMPRESSING_BYTES: usize = 1_024;
+/// Level 6 is zlib's own compromise between time and size.
+const GZIP_LEVEL: u32 = 6;
+/// Quality 5 is where Brotli's cost per byte starts to climb steeply.
+const BROTLI_QUALITY: u32 = 5;
+/// A window of 4 MiB: what browsers accept, and enough for a page of products.
+const BROTLI_WINDOW_LOG: u32 = 22;
+const BUFFER_BYTES: usize = 16 << 10;
+
+type Encoder = fn(&[Bytes]) -> std::io::Result<Vec<u8>>;
+
+/// The forms, each absent until it was made; `None` inside when it is not worth its bytes.
+#[derive(Debug, Default)]
+pub(super) struct Compressed {
+    gzip: OnceCell<Option<Bytes>>,
+    brotli: OnceCell<Option<Bytes>>,
+}
+
+impl Compressed {
+    /// The body in that coding, if the coding saves bytes.
+    pub(super) async fn form(
+        &self,
+        coding: Coding,
+        plain_len: usize,
+        plain: impl FnOnce() -> Vec<Bytes>,
+    ) -> Option<Bytes> {
+        if plain_len < WORTH_COMPRESSING_BYTES {
+            return None;
+        }
+        let (form, encode): (_, Encoder) = match coding {
+            Coding::Identity => return None,
+            Coding::Gzip => (&self.gzip, gzip),
+            Coding::Brotli => (&self.brotli, brotli),
+        };
+        let made = form.get_or_init(|| async {
+            let plain = plain();
+            let encoded = tokio::task::spawn_blocking(move || encode(&plain)).await;
+            match encoded {
+                Ok(Ok(bytes)) if bytes.len() < plain_len => Some(Bytes::from(bytes.into_boxed_slice())),
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, coding = coding.as_str(), "a body could not be compressed");
+                    None
+                }
+                Err(error) => {
+                    tracing::error!(%error, coding = coding.as_str(), "compressing did not end");
+                    None
+                }
+            }
+        });
+        made.await.clone()
+    }
+
+    /// What the forms that were made occupy, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        [&self.gzip, &self.brotli]
+            .into_iter()
+            .filter_map(|form| form.get()?.as_ref())
+            .map(Bytes::len)
+            .sum()
+    }
+}
+
+fn gzip(plain: &[Bytes]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
+    for chunk in plain {
+        encoder.write_all(chunk)?;
+    }
+    encoder.finish()
+}
+
+fn brotli(plain: &[Bytes]) -> std::io::Result<Vec<u8>> {
+    let mut encoder =
+        brotli::CompressorWriter::new(Vec::new(), BUFFER_BYTES, BROTLI_QUALITY, BROTLI_WINDOW_LOG);
+    for chunk in plain {
+        encoder.write_all(chunk)?;
+    }
+    encoder.flush()?;
+    Ok(encoder.into_inner())
+}

@@ -1,0 +1,341 @@
+//! Every interleaving of a fetch, a change with its purge, and a client that comes meanwhile.
+//!
+//! The fetch is driven poll by poll against a scripted origin that pauses at each of its stages:
+//! before the request is read, before the head, in the middle of the body, before its end. The
+//! origin's value changes after some number of polls, the purge follows after some more, and a
+//! second client comes at yet another moment. All combinations are run, so no luck is needed.
+//!
+//! What must hold: once the purge has returned, no look-up serves the old value, and no client that
+//! came after it is given it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use csu_edge::body::BodyError;
+use csu_edge::clock::{Clock, Timestamp};
+use csu_edge::config::Config;
+use csu_edge::metrics::Metrics;
+use csu_edge::operation::Catalogue;
+use csu_edge::proxy::fetch::{self, Asked, FetchOrigin};
+use csu_edge::proxy::flight::{Boarding, Outcome, Takeoff, Waiter};
+use csu_edge::proxy::lookup::Lookup;
+use csu_edge::proxy::{Engine, Errand, OriginBody};
+use csu_edge::purge::{PurgePlane, PurgeRequest, Sequence};
+use csu_edge::server::Peer;
+use csu_edge::stored_response::StoredResponse;
+use csu_edge::tag::Tag;
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::StreamBody;
+
+const ITEM: &str = "82000";
+
+/// An origin with one price, whose stages each cost one poll.
+struct Origin {
+    version: Arc<AtomicU64>,
+}
+
+/// Ready at the second poll.
+async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|_| match std::mem::replace(&mut paused, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
+}
+
+impl FetchOrigin for Origin {
+    fn fetch(&self, request: Request<Bytes>) -> Asked<'_> {
+        Box::pin(async move {
+            pause().await; // on the way to the origin
+            let version = self.version.load(Ordering::SeqCst);
+            pause().await; // on the way back
+            let etag = HeaderValue::try_from(format!("\"{version}\"")).unwrap();
+            let known = request.headers().get(IF_NONE_MATCH) == Some(&etag);
+            let body = format!(
+                r#"{{"value":[{{"ProductId":68719489871,"ItemId":"{ITEM}","AdjustedPrice":{version}}}]}}"#
+            );
+            let mut response =
+                Response::new(if known { in_two_parts(String::new()) } else { in_two_parts(body) });
+            if known {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+            }
+            response.headers_mut().insert(ETAG, etag);
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            Ok(response)
+        })
+    }
+}
+
+fn in_two_parts(body: String) -> OriginBody {
+    let (first, second) = body.split_at(body.len() / 2);
+    let parts = [first.to_owned(), second.to_owned(), String::new()];
+    let frames = futures_util::stream::unfold(parts.into_iter(), |mut parts| async {
+        let part = parts.next()?;
+        pause().await; // in the middle of the body, and before its end
+        Some((Ok::<_, BodyError>(Frame::data(Bytes::from(part))), parts))
+    });
+    OriginBody::new(StreamBody::new(frames))
+}
+
+/// One run's world.
+struct World {
+    engine: Arc<Engine>,
+    origin: Arc<dyn FetchOrigin>,
+    version: Arc<AtomicU64>,
+    errand: Arc<Errand>,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Clock::manual(Timestamp::from_millis(1_777_284_000_000));
+        let config = Config::for_origin("http://origin.test/Commerce".parse().unwrap());
+        let catalogue = Catalogue::new(&config.operations, &config.classes).unwrap();
+        let plane = Arc::new(PurgePlane::new(clock.clone(), Duration::from_secs(3_600), 1_000));
+        let engine = Engine::new(config, catalogue, plane, Metrics::new().unwrap(), clock).unwrap();
+        let body = Bytes::from_static(
+            br#"{"projectDomain":{"ChannelId":5637154326,"CatalogId":0},"productIds":[68719489871]}"#,
+        );
+        let head = Request::post("/Commerce/Products/GetActivePrices?api-version=7.3")
+            .header(CONTENT_TYPE, "application/json")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        let call = engine.classify(&head.method, &head.uri).unwrap();
+        let asker = engine.identify(&head.headers, call.operation.identity).unwrap();
+        let peer = Peer::new("127.0.0.1:1".parse().unwrap());
+        let errand = Arc::new(engine.errand(call, &head, &body, asker, peer).unwrap());
+        let version = Arc::new(AtomicU64::new(1));
+        let origin = Arc::new(Origin { version: Arc::clone(&version) });
+        Self { engine: Arc::new(engine), origin, version, errand }
+    }
+
+    fn board(&self, not_before: Option<Sequence>) -> Boarding {
+        self.engine
+            .flights
+            .board(&self.errand.question.key, &self.engine.plane, not_before)
+            .unwrap()
+    }
+
+    /// A fetch as the request path starts it.
+    fn fetch(&self, previous: Option<Arc<StoredResponse>>) -> (Running, Waiter) {
+        let Boarding::Lead(takeoff, waiter) = self.board(None) else {
+            panic!("nobody else fetches")
+        };
+        (self.depart(previous, takeoff), waiter)
+    }
+
+    fn depart(&self, previous: Option<Arc<StoredResponse>>, takeoff: Takeoff) -> Running {
+        let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.origin));
+        Box::pin(fetch::run(engine, origin, Arc::clone(&self.errand), previous, takeoff))
+    }
+
+    fn change(&self) {
+        self.version.store(2, Ordering::SeqCst);
+    }
+
+    fn purge(&self) {
+        let tag = Tag::parse(&format!("price/item:{ITEM}")).unwrap();
+        self.engine.plane.purge(&PurgeRequest { hard: vec![tag], soft: vec![] });
+    }
+
+    /// What a request would be served from the store now.
+    fn served(&self) -> Option<u64> {
+        match self.engine.look_up(&self.errand.question.key) {
+            Lookup::Fresh(stored) | Lookup::Stale(stored, _) => Some(price(&stored)),
+            Lookup::Purged(_) | Lookup::Absent => None,
+        }
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn price(stored: &StoredResponse) -> u64 {
+    let body: serde_json::Value = serde_json::from_slice(stored.body.plain()).unwrap();
+    body["value"][0]["AdjustedPrice"].as_u64().unwrap()
+}
+
+fn poll(running: &mut Running) -> bool {
+    running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+/// The number of polls that a fetch takes.
+fn stages(world: &World) -> usize {
+    let (mut running, _waiter) = world.fetch(None);
+    (1..).find(|_| poll(&mut running)).unwrap()
+}
+
+fn finish(running: &mut Running) {
+    let ended = (0..100).any(|_| poll(running));
+    assert!(ended, "a fetch ends");
+}
+
+async fn outcome_of(waiter: Waiter, arrived: Sequence, world: &World) -> Option<u64> {
+    match waiter.outcome(arrived, &world.engine.plane).await {
+        None => None,
+        Some(Outcome::Stored(stored)) => Some(price(&stored)),
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+/// Runs every schedule: the change after `changed` polls, the purge after `purged`, a second
+/// client after `joined`.
+async fn every_interleaving(stored_before: bool) -> usize {
+    let prepare = || {
+        let world = World::new();
+        let previous = stored_before.then(|| {
+            let (mut running, _waiter) = world.fetch(None);
+            finish(&mut running);
+            let Lookup::Fresh(stored) = world.engine.look_up(&world.errand.question.key) else {
+                panic!("stored")
+            };
+            stored
+        });
+        (world, previous)
+    };
+    // A full answer takes the most stages; a 304 has no body to pause in.
+    let stages = stages(&World::new());
+    assert!(stages >= 6, "the origin's stages are polls of their own");
+    let mut schedules = 0;
+    for changed in 0..=stages {
+        for purged in changed..=stages {
+            for joined in 0..=stages {
+                let (world, previous) = prepare();
+                run_schedule(&world, previous, stages, (changed, purged, joined)).await;
+                schedules += 1;
+            }
+        }
+    }
+    schedules
+}
+
+async fn run_schedule(
+    world: &World,
+    previous: Option<Arc<StoredResponse>>,
+    stages: usize,
+    (changed, purged, joined): (usize, usize, usize),
+) {
+    let schedule = format!("change at {changed}, purge at {purged}, client at {joined}");
+    let (mut running, first) = world.fetch(previous);
+    let mut second = None;
+    let mut done = false;
+    for step in 0..=stages {
+        if step == changed {
+            world.change();
+        }
+        if step == purged {
+            world.purge();
+        }
+        if step == joined {
+            let arrived = world.engine.plane.stamp();
+            second = Some((arrived, world.board(None)));
+        }
+        if step >= purged {
+            assert_ne!(world.served(), Some(1), "{schedule}: the store, at step {step}");
+        }
+        if !done {
+            done = poll(&mut running);
+        }
+    }
+    assert!(done, "{schedule}");
+    assert_ne!(world.served(), Some(1), "{schedule}: the store, at the end");
+    drop(first);
+
+    let (arrived, boarding) = second.expect("a second client came");
+    let got = match boarding {
+        Boarding::Lead(takeoff, waiter) => {
+            let mut running = world.depart(None, takeoff);
+            finish(&mut running);
+            outcome_of(waiter, arrived, world).await
+        }
+        Boarding::Follow(waiter) => match outcome_of(waiter, arrived, world).await {
+            Some(price) => Some(price),
+            // Told to ask again, for a flight that leaves no earlier than it came.
+            None => {
+                let Boarding::Lead(takeoff, waiter) = world.board(Some(arrived)) else {
+                    panic!("{schedule}: the old flight has landed")
+                };
+                let mut running = world.depart(None, takeoff);
+                finish(&mut running);
+                outcome_of(waiter, arrived, world).await
+            }
+        },
+    };
+    let got = got.expect("a second flight is always for whoever asked for it");
+    if joined >= purged {
+        assert_eq!(got, 2, "{schedule}: the second client");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_purge_at_any_point_of_a_fetch_leaves_the_old_answer_behind() {
+    let schedules = every_interleaving(false).await;
+    assert!(schedules > 100, "{schedules}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_purge_at_any_point_of_a_revalidation_leaves_the_old_answer_behind() {
+    let schedules = every_interleaving(true).await;
+    assert!(schedules > 100, "{schedules}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmed_answer_carries_the_stamp_of_the_fetch_that_confirmed_it() {
+    let world = World::new();
+    let (mut running, _waiter) = world.fetch(None);
+    finish(&mut running);
+    let Lookup::Fresh(stored) = world.engine.look_up(&world.errand.question.key) else { panic!() };
+    world.purge();
+    assert_eq!(world.served(), None);
+    let (mut running, waiter) = world.fetch(Some(stored));
+    finish(&mut running);
+    assert_eq!(outcome_of(waiter, world.engine.plane.stamp(), &world).await, Some(1));
+    assert_eq!(world.served(), Some(1), "the origin said after the purge that it still stands");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_is_dropped_lands_as_a_failure_and_its_waiters_do_not_hang() {
+    let world = World::new();
+    let (mut running, waiter) = world.fetch(None);
+    assert!(!poll(&mut running));
+    drop(running);
+    let outcome = pin!(waiter.outcome(world.engine.plane.stamp(), &world.engine.plane)).await;
+    assert!(matches!(outcome, Some(Outcome::Failed(_))));
+    assert!(!world.engine.flights.is_under_way(&world.errand.question.key));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_fetches_the_one_that_left_later_stays() {
+    let world = World::new();
+    let (mut early, _early) = world.fetch(None);
+    assert!(!poll(&mut early));
+    assert!(!poll(&mut early), "it has read the old value");
+    world.change();
+    world.purge();
+    let Boarding::Lead(takeoff, _late) = world.board(Some(world.engine.plane.stamp())) else {
+        panic!("the flight under way left too early")
+    };
+    let mut late = world.depart(None, takeoff);
+    finish(&mut late);
+    assert_eq!(world.served(), Some(2));
+    finish(&mut early);
+    assert_eq!(world.served(), Some(2), "the early fetch landed later and overwrote nothing");
+}
