@@ -1,0 +1,230 @@
+//! The command line: what it takes, and the commands that ask a running node.
+
+pub(crate) mod control;
+mod demo;
+mod lines;
+pub(crate) mod serve;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use serde_json::json;
+
+use control::{Answer, ControlError};
+pub(crate) use demo::demo;
+pub(crate) use serve::serve;
+
+/// An edge cache that understands Dynamics 365 Commerce's Retail Server.
+///
+/// Point a storefront's base URL at it instead of at the Retail Server: product, price, inventory,
+/// category and configuration reads come from memory, everything else passes through, and a push
+/// event makes exactly the affected answers unusable.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Start here:
+  csu-edge demo
+  csu-edge check --config config.toml
+  csu-edge serve --config config.toml
+  csu-edge explain GET '/Commerce/GetChannels()?api-version=7.3'
+  csu-edge purge price/item:82000
+
+Exit codes: 0 done; 64 wrong usage or configuration; 69 a needed service cannot be reached (an
+address that is taken, a control port where nobody listens); 70 a fault of csu-edge's own."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the proxy.
+    ///
+    /// Prints where it listens as one line of JSON on stdout, and logs to stderr. SIGTERM or SIGINT
+    /// drains it: it accepts no more, finishes what runs within `listen.drain_for`, and exits with
+    /// 0. A second signal ends it at once.
+    Serve(ConfigFile),
+
+    /// Tell every mistake of a configuration at once, with line and column.
+    ///
+    /// Writes `config.toml is valid` and exits with 0, or writes each mistake as
+    /// `config.toml:12:5: key: message` and exits with 64. Environment variables and files that
+    /// secrets refer to are looked up as `serve` would.
+    Check(ConfigFile),
+
+    /// Show it at work: a stand-in Retail Server and a node in front of it, in one process.
+    ///
+    /// Listens on free ports of the loopback interface and keeps everything in memory. Prints where,
+    /// and five lines to paste: a price read, the same again, a price change, the new price, the
+    /// metrics. Ctrl-C ends it.
+    Demo,
+
+    /// Ask a running node what it would do with a request, and why.
+    ///
+    /// Tells the operation, its class, each part of the cache key, the partition, the tags, whether
+    /// an answer is stored, its age and lifetime, and why it would or would not serve.
+    Explain {
+        /// The request's method: GET or POST for what can be stored.
+        method: Method,
+        /// The request's URL, as the storefront sends it; its path and query suffice.
+        url: Uri,
+        /// A header field of the request, `Name: value`. Can be given several times.
+        #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+        headers: Vec<(HeaderName, HeaderValue)>,
+        /// The request's body.
+        #[arg(short, long)]
+        data: Option<String>,
+        #[command(flatten)]
+        node: Node,
+    },
+
+    /// Make every answer with one of these tags unusable, on a running node.
+    ///
+    /// A tag is class/kind:id, such as price/item:82000 or product/product:68719489871; price/* is
+    /// a whole class, * is everything.
+    Purge {
+        /// What to purge.
+        #[arg(value_name = "TAG", required = true)]
+        tags: Vec<String>,
+        /// Leave answers usable as stale ones, within their stale windows.
+        #[arg(long)]
+        soft: bool,
+        #[command(flatten)]
+        node: Node,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file. Every key can also be set as CSU_EDGE__SECTION__KEY.
+    #[arg(long, value_name = "FILE", env = "CSU_EDGE_CONFIG", default_value = "config.toml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Node {
+    /// The node's control listener.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "CSU_EDGE_CONTROL",
+        default_value = "127.0.0.1:9600",
+        value_parser = host_and_port
+    )]
+    control: Authority,
+    /// Print the answer as the node gave it, as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Node {
+    /// Asks the node, and puts its answer as it was asked for.
+    async fn ask(&self, path: &str, question: &serde_json::Value) -> Result<String, ControlError> {
+        let Answer(answer) = control::post(&self.control, path, question).await?;
+        if self.json {
+            return Ok(answer);
+        }
+        lines::from_json(&answer).map_err(ControlError::NotJson)
+    }
+}
+
+/// Asks a running node for `explain`; returns what to print.
+pub(crate) async fn explain(
+    method: &Method,
+    url: &Uri,
+    headers: &[(HeaderName, HeaderValue)],
+    data: Option<&str>,
+    node: &Node,
+) -> Result<String, ControlError> {
+    let mut fields: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        fields
+            .entry(name.as_str())
+            // Several fields of one name are one list (RFC 9110 §5.3).
+            .and_modify(|list| *list = format!("{list}, {value}"))
+            .or_insert_with(|| value.into_owned());
+    }
+    let mut question =
+        json!({ "method": method.as_str(), "url": url.to_string(), "headers": fields });
+    if let (Some(body), Some(question)) = (data, question.as_object_mut()) {
+        question.insert("body".to_owned(), body.into());
+    }
+    node.ask("/explain", &question).await
+}
+
+/// Asks a running node for `purge`; returns what to print.
+pub(crate) async fn purge(
+    tags: &[String],
+    soft: bool,
+    node: &Node,
+) -> Result<String, ControlError> {
+    let mode = if soft { "soft" } else { "hard" };
+    node.ask("/purge", &json!({ "tags": tags, "mode": mode })).await
+}
+
+/// Prints a line on stdout. `println!` would panic where a pipe's reader has left.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Text from elsewhere, with its control characters escaped: it must not drive the terminal.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_debug().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+/// `Name: value`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("a header field is written `Name: value`")?;
+    let name = name.trim().parse().map_err(|_| "this is not the name of a header field")?;
+    let value = value.trim().parse().map_err(|_| "a header field's value is visible text")?;
+    Ok((name, value))
+}
+
+/// A host or an address, with a port.
+fn host_and_port(text: &str) -> Result<Authority, String> {
+    text.parse::<Authority>()
+        .ok()
+        .filter(|authority| authority.port_u16().is_some() && !text.contains('@'))
+        .ok_or_else(|| "must be a host with a port, such as 127.0.0.1:9600".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        assert_eq!(header("OUN: 128").unwrap(), ("oun".parse().unwrap(), "128".parse().unwrap()));
+        assert_eq!(header("A:").unwrap().1, "");
+        assert!(header("OUN 128").is_err());
+        assert!(header(": 128").is_err());
+        assert!(header("A: b\nc").is_err());
+    }
+
+    #[test]
+    fn a_control_address_has_a_port() {
+        assert!(host_and_port("[::1]:9600").is_ok());
+        assert!(host_and_port("edge.internal:9600").is_ok());
+        for wrong in ["127.0.0.1", "host:", "host:99999", "user@host:80", "http://host:80", ""] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
+        }
+    }
+}
