@@ -32,6 +32,8 @@ pub struct Config {
     pub memory: Memory,
     /// `[class.*]`: lifetimes by class.
     pub classes: ClassLifetimes,
+    /// `[absent]`: answers that there is no such thing.
+    pub absent: Absent,
     /// `[[operation]]`: additions to and overrides of the built-in operation catalogue, in order.
     pub operations: Vec<OperationRule>,
     /// `[key]`: what is left out of the cache key.
@@ -126,6 +128,14 @@ impl ClassLifetimes {
     pub const fn of_mut(&mut self, class: Class) -> &mut Lifetimes {
         &mut self.0[class as usize]
     }
+}
+
+/// `[absent]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    /// How long a 204, 404 or 410 is fresh, at most as long as its class; never stale.
+    /// Default 30 s.
+    pub fresh_for: Duration,
 }
 
 /// One `[[operation]]`. What is `None` stays as the built-in catalogue or the class has it.
@@ -284,6 +294,7 @@ impl Config {
             storefront: Storefront::default(),
             memory: Memory::default(),
             classes: ClassLifetimes::default(),
+            absent: Absent::default(),
             operations: Vec::new(),
             key: KeyRules::default(),
             cors: None,
@@ -370,6 +381,12 @@ impl Origin {
 impl Default for Memory {
     fn default() -> Self {
         Self { max_bytes: 512 << 20 }
+    }
+}
+
+impl Default for Absent {
+    fn default() -> Self {
+        Self { fresh_for: Duration::from_secs(30) }
     }
 }
 

@@ -58,14 +58,22 @@ async fn each_class_has_its_own_lifetime() {
 }
 
 #[tokio::test]
-async fn that_there_is_no_such_thing_is_remembered_for_half_a_minute() {
-    for status in [StatusCode::NOT_FOUND, StatusCode::GONE] {
-        let body = r#"{"error":{"code":"NotFound","message":"no such product"}}"#;
+async fn that_there_is_no_such_thing_is_remembered_for_half_a_minute_or_as_long_as_is_set() {
+    let not_found = r#"{"error":{"code":"NotFound","message":"no such product"}}"#;
+    for (status, body, fresh_s) in [
+        (StatusCode::NOT_FOUND, not_found, None),
+        (StatusCode::GONE, not_found, None),
+        (StatusCode::NO_CONTENT, "", None),
+        (StatusCode::NOT_FOUND, not_found, Some(5)),
+    ] {
         let origin = Origin::start(move |_| with_status(status, body)).await;
-        let node = Running::start(&origin.service_root(), |_| {}).await;
+        let node = Running::start(&origin.service_root(), |config| {
+            config.absent.fresh_for = fresh_s.map_or(config.absent.fresh_for, seconds);
+        })
+        .await;
         let first = node.send(product()).await;
         assert_eq!((first.status, first.text().as_str()), (status, body));
-        node.clock.advance(seconds(29));
+        node.clock.advance(seconds(fresh_s.unwrap_or(30) - 1));
         let second = node.send(product()).await;
         assert_eq!((second.status, second.text().as_str()), (status, body));
         assert_eq!(second.cache_status(), "csu-edge; hit; ttl=1");

@@ -15,9 +15,6 @@ use http::{HeaderMap, StatusCode};
 use crate::answer::AnswerError;
 use crate::operation::Lifetimes;
 
-/// How long an answer that there is no such thing is kept.
-pub const ABSENT_FRESH_FOR: Duration = Duration::from_secs(30);
-
 /// Why an answer is not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Unstorable {
@@ -71,7 +68,8 @@ impl Unstorable {
     }
 }
 
-/// The lifetimes that an answer with this head is stored for.
+/// The lifetimes that an answer with this head is stored for: its operation's, or
+/// `absent_fresh_for` where it says that there is no such thing.
 ///
 /// # Errors
 /// Says why it is not to be stored.
@@ -79,6 +77,7 @@ pub fn lifetimes(
     status: StatusCode,
     headers: &HeaderMap,
     of_operation: Lifetimes,
+    absent_fresh_for: Duration,
 ) -> Result<Lifetimes, Unstorable> {
     if has_directive(headers, "no-store") {
         return Err(Unstorable::NoStore);
@@ -92,7 +91,7 @@ pub fn lifetimes(
     match status {
         StatusCode::OK => Ok(of_operation),
         StatusCode::NO_CONTENT | StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Lifetimes {
-            fresh_for: ABSENT_FRESH_FOR.min(of_operation.fresh_for),
+            fresh_for: absent_fresh_for.min(of_operation.fresh_for),
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
         }),
@@ -152,42 +151,50 @@ mod tests {
         stale_if_error: Duration::from_secs(60),
     };
 
+    const ABSENT: Duration = Duration::from_secs(30);
+
     fn with(name: http::HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
     }
 
     #[test]
     fn only_successes_and_absences_are_kept() {
-        assert_eq!(lifetimes(StatusCode::OK, &HeaderMap::new(), CLASS), Ok(CLASS));
+        assert_eq!(lifetimes(StatusCode::OK, &HeaderMap::new(), CLASS, ABSENT), Ok(CLASS));
         for status in [204, 404, 410] {
-            let kept = lifetimes(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), CLASS);
-            assert_eq!(kept.unwrap().fresh_for, ABSENT_FRESH_FOR);
+            let kept =
+                lifetimes(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), CLASS, ABSENT);
+            assert_eq!(kept.unwrap().fresh_for, ABSENT);
             assert_eq!(kept.unwrap().stale_if_error, Duration::ZERO);
         }
         for status in
             [201, 206, 301, 304, 306, 400, 401, 403, 408, 412, 429, 500, 501, 502, 503, 504]
         {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(lifetimes(status, &HeaderMap::new(), CLASS), Err(Unstorable::Status));
+            assert_eq!(
+                lifetimes(status, &HeaderMap::new(), CLASS, ABSENT),
+                Err(Unstorable::Status)
+            );
         }
     }
 
     #[test]
     fn an_absence_never_outlives_its_class() {
         let short = Lifetimes { fresh_for: Duration::from_secs(5), ..CLASS };
-        let kept = lifetimes(StatusCode::NOT_FOUND, &HeaderMap::new(), short).unwrap();
+        let kept = lifetimes(StatusCode::NOT_FOUND, &HeaderMap::new(), short, ABSENT).unwrap();
         assert_eq!(kept.fresh_for, Duration::from_secs(5));
     }
 
     #[test]
     fn what_the_origin_forbids_is_not_stored() {
-        let of = |values: &[&str]| lifetimes(StatusCode::OK, &with(CACHE_CONTROL, values), CLASS);
+        let of = |values: &[&str]| {
+            lifetimes(StatusCode::OK, &with(CACHE_CONTROL, values), CLASS, ABSENT)
+        };
         assert_eq!(of(&["max-age=60, No-Store"]), Err(Unstorable::NoStore));
         assert_eq!(of(&["max-age=60", "private=\"a,b\""]), Err(Unstorable::Private));
         assert_eq!(of(&["x=\"private, no-store\""]), Ok(CLASS));
         assert_eq!(of(&["x=\"\\\", private\", public"]), Ok(CLASS));
         assert_eq!(of(&["no-storeish"]), Ok(CLASS));
-        let vary = lifetimes(StatusCode::OK, &with(VARY, &["Accept, *"]), CLASS);
+        let vary = lifetimes(StatusCode::OK, &with(VARY, &["Accept, *"]), CLASS, ABSENT);
         assert_eq!(vary, Err(Unstorable::VaryAny));
     }
 

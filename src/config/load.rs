@@ -20,8 +20,8 @@ use super::values::{
     address, base_url, boolean, count, duration, list, network, one_of, path, size, text,
 };
 use super::{
-    ClassLifetimes, Config, Forwarded, Ingest, KeyRules, Limits, Listen, Log, LogFormat, Memory,
-    Origin, Purge, Storefront, TlsRoots,
+    Absent, ClassLifetimes, Config, Forwarded, Ingest, KeyRules, Limits, Listen, Log, LogFormat,
+    Memory, Origin, Purge, Storefront, TlsRoots,
 };
 use crate::operation::{Class, Lifetimes};
 use crate::telemetry;
@@ -103,6 +103,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     });
     let memory = root.table("memory", memory);
     let classes = root.table("class", classes);
+    let absent = root.table("absent", absent);
     let operations = operations::read(root, &classes);
     root.table("generic", generic);
     let key = root.table("key", key);
@@ -128,6 +129,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         storefront,
         memory,
         classes,
+        absent,
         operations,
         key,
         cors,
@@ -214,6 +216,12 @@ fn memory(section: &Section<'_>) -> Memory {
     let mut memory = Memory::default();
     section.set("max_bytes", &mut memory.max_bytes, size(MIB..=(16 << 40)));
     memory
+}
+
+fn absent(section: &Section<'_>) -> Absent {
+    let mut absent = Absent::default();
+    section.set("fresh_for", &mut absent.fresh_for, duration(LIFETIME));
+    absent
 }
 
 fn classes(section: &Section<'_>) -> ClassLifetimes {

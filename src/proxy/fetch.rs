@@ -203,7 +203,9 @@ impl Fetch<'_> {
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Lifetimes, Unstorable> {
-        let lifetimes = storability::lifetimes(status, headers, self.errand.operation.lifetimes)?;
+        let absent = self.engine.config.absent.fresh_for;
+        let of_operation = self.errand.operation.lifetimes;
+        let lifetimes = storability::lifetimes(status, headers, of_operation, absent)?;
         match self.errand.asker.expires_at {
             None => Ok(lifetimes),
             Some(end) if end <= now => Err(Unstorable::CredentialEnds),
