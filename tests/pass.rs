@@ -456,11 +456,11 @@ async fn an_origin_that_does_not_answer_in_time_gives_504_and_is_let_go() {
 
 #[tokio::test]
 async fn a_long_upload_is_not_a_slow_origin_and_a_client_that_stalls_is_not_either() {
-    let mut scene = Scene::with(|o| o.first_byte_timeout = Duration::from_secs(1)).await;
+    let mut scene = Scene::with(|o| o.first_byte_timeout = Duration::from_secs(2)).await;
     scene.client.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n").await;
     let (mut origin, _) = scene.received().await;
     for letter in ["a", "b", "c"] {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        tokio::time::sleep(Duration::from_millis(900)).await;
         scene.client.send(letter).await;
         assert_eq!(origin.bytes(1).await, letter);
     }
