@@ -270,7 +270,6 @@ async fn a_bug_in_one_exchange_ends_no_other() {
 #[tokio::test]
 async fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     let stage = Stage::new();
-    // One worker: when the unused connection is closed, the running one has its order too.
     let server = start(Limits::default(), 1, &stage);
     let address = server.local_address();
     let mut kept_alive = Wire::connect(address).await;
@@ -280,9 +279,14 @@ async fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     let running_2 = tokio::spawn(http_2().request(to(&server, "/gate")));
     pass_through(&stage.arrived).await;
     pass_through(&stage.arrived).await;
+    // The one worker tells its connections in the order in which they came: when the last one is
+    // closed, those that run know too that they are to be closed.
+    let mut last = Wire::connect(address).await;
+    assert_eq!(get(&mut last, "/").await.1, "hello");
 
     let stopped = tokio::spawn(server.stop(Duration::from_secs(20)));
     assert_eq!(kept_alive.rest().await, b"", "an unused connection is closed at once");
+    assert_eq!(last.rest().await, b"");
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         tokio::task::yield_now().await;
     }
