@@ -271,5 +271,8 @@ mod tests {
         plane.purge(&hard("price/item:3"));
         assert_eq!(plane.check(&tags, stamp, &LastFoundUsable::default()), PurgeState::HardPurged);
         assert_eq!(plane.remembered_tags(), 1);
+        // Whoever finds its own tags gone must find this one, so it is looked up whatever they are.
+        let tags: TagSet = [tag("price/item:1")].into_iter().collect();
+        assert_eq!(plane.check(&tags, stamp, &LastFoundUsable::default()), PurgeState::HardPurged);
     }
 }

@@ -210,11 +210,6 @@ impl Sandbox {
         target.is_some()
     }
 
-    /// Ends every fault.
-    pub fn clear_faults(&self) {
-        self.engine.faults.clear();
-    }
-
     /// A token that signs a customer in for an hour, without its scheme; `None` for an account that
     /// does not exist.
     pub fn token_for(&self, account: &str) -> Option<String> {

@@ -128,11 +128,6 @@ impl StoredBody {
         &self.etag
     }
 
-    /// The body as the origin sent it.
-    pub const fn plain(&self) -> &Bytes {
-        &self.plain
-    }
-
     /// The best form for a client that came by `public_root`.
     pub async fn form(&self, preferences: Preferences, public_root: &str) -> (Coding, Body) {
         for coding in preferences.compressed() {

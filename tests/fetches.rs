@@ -113,6 +113,19 @@ async fn a_304_replaces_a_field_by_all_of_its_new_lines() {
 }
 
 #[tokio::test]
+async fn a_304_that_was_not_asked_for_confirms_nothing() {
+    let origin = Origin::start(|_| answer(price_of(PRODUCT, "a", 1))).await;
+    let node = Running::start(&origin.service_root(), |_| {}).await;
+    node.send(price()).await;
+    node.clock.advance(Duration::from_secs(400));
+    origin.answer(|_| with_status(StatusCode::NOT_MODIFIED, ""));
+    let got = node.send(price()).await;
+    assert_eq!(origin.last().header("if-none-match"), None);
+    assert_eq!(got.status, StatusCode::BAD_GATEWAY, "past its stale windows nothing stands in");
+    assert_eq!(got.error_code(), "csu-edge.origin-broken");
+}
+
+#[tokio::test]
 async fn an_answer_past_the_limit_that_stands_still_is_broken_off() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n";
     let manner = Manner::SayAndHang(format!("{head}{}", "1".repeat(2_000)));

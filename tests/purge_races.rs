@@ -37,10 +37,11 @@ use csu_edge::purge::{PurgePlane, PurgeRequest, Sequence};
 use csu_edge::server::Peer;
 use csu_edge::stored_response::StoredResponse;
 use csu_edge::tag::Tag;
+use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, StreamBody};
 
 const ITEM: &str = "82000";
 
@@ -169,7 +170,8 @@ impl World {
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn price(stored: &StoredResponse) -> u64 {
-    let body: serde_json::Value = serde_json::from_slice(stored.body.plain()).unwrap();
+    let body = stored.body.identity("").collect().now_or_never().unwrap().unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body.to_bytes()).unwrap();
     body["value"][0]["AdjustedPrice"].as_u64().unwrap()
 }
 

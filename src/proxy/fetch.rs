@@ -114,9 +114,11 @@ impl Fetch<'_> {
         let (head, body) = head.into_parts();
         if head.status == StatusCode::NOT_MODIFIED {
             return match &self.previous {
-                Some(previous) => self.confirmed(previous, &head, received_at),
+                Some(previous) if purpose == Purpose::Revalidate => {
+                    self.confirmed(previous, &head, received_at)
+                }
                 // A 304 to a request without conditions answers nothing.
-                None => Outcome::Failed(ProxyError::OriginBroken),
+                _ => Outcome::Failed(ProxyError::OriginBroken),
             };
         }
         let limit = self.limit();
