@@ -8,4 +8,6 @@
 pub mod accept_encoding;
 pub mod conditional;
 pub mod freshness;
+pub mod http_date;
 pub mod storability;
+pub mod validators;
