@@ -10,4 +10,6 @@ pub mod conditional;
 pub mod freshness;
 pub mod http_date;
 pub mod storability;
+pub mod validation;
 pub mod validators;
+pub mod vary;

@@ -95,7 +95,7 @@ impl Weights {
 }
 
 /// `q=0.5` in thousandths (RFC 9110 §12.4.2: at most three decimals, 0 to 1).
-fn quality(parameter: &str) -> Option<u16> {
+pub(super) fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {
         return None;
