@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE,
+    TRAILER,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -306,8 +307,8 @@ impl Fetch<'_> {
 /// The values are copied: as they came, each would keep the whole read buffer of its connection in
 /// memory for as long as the answer is stored.
 fn kept_fields(headers: &HeaderMap) -> HeaderMap {
-    const ABOUT_THE_MESSAGE: [HeaderName; 5] =
-        [CONTENT_LENGTH, CONTENT_ENCODING, AGE, ACCEPT_RANGES, SET_COOKIE];
+    const ABOUT_THE_MESSAGE: [HeaderName; 6] =
+        [CONTENT_LENGTH, CONTENT_ENCODING, AGE, ACCEPT_RANGES, SET_COOKIE, TRAILER];
     let mut end_to_end = headers.clone();
     remove_hop_by_hop(&mut end_to_end);
     for name in ABOUT_THE_MESSAGE {
@@ -321,4 +322,30 @@ fn kept_fields(headers: &HeaderMap) -> HeaderMap {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_one_message_is_not_kept() {
+        let headers: HeaderMap = [
+            ("content-type", "application/json"),
+            ("last-modified", "Sun, 22 Nov 2026 12:00:00 GMT"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("trailer", "x-sum"),
+            ("transfer-encoding", "chunked"),
+            ("proxy-authentication-info", "nextnonce=1"),
+            ("age", "3"),
+            ("set-cookie", "a=b"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+        let kept = kept_fields(&headers);
+        let names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["content-type", "last-modified"]);
+    }
 }

@@ -7,12 +7,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-/// What RFC 9110 §7.6.1 names beside `Connection` itself, and the two fields that are between a
-/// client and its own proxy, which this gateway is not.
-const HOP_BY_HOP: [HeaderName; 7] = [
+/// What RFC 9110 §7.6.1 names beside `Connection` itself, and the three fields that are between a
+/// client and its own proxy, which this gateway is not (RFC 9111 §3.1 keeps them from being stored).
+const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
     PROXY_AUTHORIZATION,
     TE,
     TRANSFER_ENCODING,
@@ -95,6 +96,9 @@ mod tests {
             ("x-other", "2"),
             ("keep-alive", "timeout=5"),
             ("proxy-connection", "keep-alive"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authentication-info", "nextnonce=1"),
+            ("proxy-authorization", "Basic eA=="),
             ("te", "trailers"),
             ("upgrade", "websocket"),
             ("cookie", "a=b"),
