@@ -9,6 +9,7 @@ pub mod accept_encoding;
 pub mod conditional;
 pub mod freshness;
 pub mod http_date;
+pub mod partial;
 pub mod range;
 pub mod storability;
 pub mod validation;
