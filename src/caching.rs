@@ -8,7 +8,9 @@
 pub mod accept_encoding;
 pub mod conditional;
 pub mod freshness;
+pub mod groups;
 pub mod http_date;
+pub mod invalidation;
 pub mod partial;
 pub mod range;
 pub mod storability;
