@@ -9,11 +9,12 @@
 //! apart.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::conditional::remove_conditions;
 use super::range::{ContentRange, Selection, select, slice};
-use super::validators::{only_line, share_strong_validator};
+use super::validators::{only_line, share_strong_validator, strong_validator};
 
 /// Where the body of a 206 belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +99,26 @@ pub fn serves(
         Selection::Whole | Selection::NotSatisfiable => false,
     };
     is_held.then_some(selection)
+}
+
+/// Makes a request ask for what a piece lacks of its whole (RFC 9111 §3.3), and says whether that
+/// can be done; if not, the request is left as it is. What comes back is the rest under the same
+/// validator, or by `If-Range` the whole anew. It cannot be done where the piece has no strong
+/// validator to combine by, or where one range would not make it whole.
+pub fn ask_for_rest(stored: Piece, stored_headers: &HeaderMap, request: &mut HeaderMap) -> bool {
+    let ContentRange { first, last } = stored.range;
+    let reaches_end = last.saturating_add(1) >= stored.complete_len;
+    let rest = match (first, reaches_end) {
+        (0, false) => format!("bytes={}-", last.saturating_add(1)),
+        (1.., true) => format!("bytes=0-{}", first - 1),
+        _ => return false,
+    };
+    let Some(validator) = strong_validator(stored_headers) else { return false };
+    let Ok(rest) = HeaderValue::from_str(&rest) else { return false };
+    remove_conditions(request);
+    request.insert(RANGE, rest);
+    request.insert(IF_RANGE, validator.clone());
+    true
 }
 
 /// Whether the bodies of two answers are parts of the same whole: both have the same strong
@@ -256,6 +277,28 @@ mod tests {
         assert_eq!(piece.slice(&body, of(9, 13)), None);
         assert_eq!(piece.slice(&body, of(13, 15)), None);
         assert_eq!(piece.slice(&Bytes::from_static(b"ab"), of(11, 13)), None);
+    }
+
+    #[test]
+    fn the_rest_of_a_piece_is_asked_for_where_one_range_and_a_strong_validator_will_do() {
+        for (piece, etag, rest) in [
+            (held(0, 4, 10), "\"a\"", Some("bytes=5-")),
+            (held(5, 9, 10), "\"a\"", Some("bytes=0-4")),
+            (held(1, 8, 10), "\"a\"", None),
+            (held(0, 9, 10), "\"a\"", None),
+            (held(0, 4, 10), "W/\"a\"", None),
+            (held(0, u64::MAX, u64::MAX), "\"a\"", None),
+        ] {
+            let sent = [("if-none-match", "\"x\""), ("accept", "*/*")];
+            let mut request = fields(&sent);
+            let can = ask_for_rest(piece, &fields(&[("etag", etag)]), &mut request);
+            assert_eq!(can, rest.is_some(), "{piece:?} {etag}");
+            let expected = match rest {
+                Some(rest) => fields(&[("range", rest), ("if-range", etag), ("accept", "*/*")]),
+                None => fields(&sent),
+            };
+            assert_eq!(request, expected, "{piece:?} {etag}");
+        }
     }
 
     #[test]

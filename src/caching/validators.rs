@@ -115,6 +115,15 @@ pub fn strong_last_modified(headers: &HeaderMap) -> Option<Timestamp> {
     (sent.saturating_since(modified) >= Duration::from_secs(1)).then_some(modified)
 }
 
+/// The strong validator of an answer as it stands, to be sent in `If-Range`.
+pub fn strong_validator(headers: &HeaderMap) -> Option<&HeaderValue> {
+    if headers.contains_key(ETAG) {
+        let is_strong = matches!(entity_tag(headers), Some(EntityTag::Strong(_)));
+        return only_line(headers, &ETAG).filter(|_| is_strong);
+    }
+    only_line(headers, &LAST_MODIFIED).filter(|_| strong_last_modified(headers).is_some())
+}
+
 /// Whether two answers have the same strong validator, so that their bodies are the same byte for
 /// byte. Where either has an entity tag, dates have no say.
 pub fn share_strong_validator(one: &HeaderMap, two: &HeaderMap) -> bool {
@@ -193,6 +202,25 @@ mod tests {
         assert!(!strong(NOON, A_SECOND_LATER));
         assert!(!strong("noon", NOON));
         assert_eq!(strong_last_modified(&answer(&[("last-modified", NOON)])), None);
+    }
+
+    #[test]
+    fn the_strong_validator_is_the_tag_and_a_date_only_where_there_is_no_tag() {
+        let dated = [("date", A_SECOND_LATER), ("last-modified", NOON)];
+        for (etag, expected) in [
+            (Some("\"a\""), Some("\"a\"")),
+            (Some("W/\"a\""), None),
+            (Some("a"), None),
+            (None, Some(NOON)),
+        ] {
+            let mut headers = answer(&dated);
+            if let Some(etag) = etag {
+                headers.insert(ETAG, HeaderValue::from_static(etag));
+            }
+            let validator = strong_validator(&headers).map(|value| value.to_str().unwrap());
+            assert_eq!(validator, expected, "{etag:?}");
+        }
+        assert_eq!(strong_validator(&answer(&[("last-modified", NOON)])), None);
     }
 
     #[test]
