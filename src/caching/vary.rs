@@ -143,15 +143,15 @@ fn preferences(joined: &[u8], are_media_ranges: bool) -> Option<Vec<u8>> {
         .filter(|member| !member.is_empty())
         .map(|member| alternative(member, are_media_ranges))
         .collect::<Option<Vec<_>>>()?;
-    alternatives
-        .sort_unstable_by(|one, two| (Reverse(one.1), &one.0).cmp(&(Reverse(two.1), &two.0)));
+    alternatives.sort_unstable();
     alternatives.dedup();
+    // One range with two weights: which of them counts, the order may decide.
+    if alternatives.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
+        return None;
+    }
+    alternatives.sort_by_key(|(_, weight)| Reverse(*weight));
     let mut value = Vec::new();
-    for (index, (range, weight)) in alternatives.iter().enumerate() {
-        // One range with two weights: which of them counts, the order may decide.
-        if alternatives.iter().take(index).any(|(other, _)| other == range) {
-            return None;
-        }
+    for (range, weight) in &alternatives {
         put(&mut value, range);
         value.extend_from_slice(&weight.to_le_bytes());
     }
