@@ -79,6 +79,7 @@ impl World {
                     stale_while_revalidate: Duration::ZERO,
                     stale_if_error: Duration::ZERO,
                 },
+                must_revalidate: false,
             },
             status: StatusCode::OK,
             headers: HeaderMap::new(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::header::{AGE, CACHE_CONTROL, VARY};
 use http::{HeaderMap, StatusCode};
 
+use super::directives::directives;
 use crate::answer::AnswerError;
 use crate::operation::Lifetimes;
 
@@ -24,6 +25,20 @@ pub enum Unstorable {
     NoStore,
     /// `Cache-Control: private` (RFC 9111 §5.2.2.7).
     Private,
+    /// The client said `no-store` (RFC 9111 §5.2.1.5).
+    RequestNoStore,
+    /// The request carried `Authorization`, and the origin did not say that a shared cache may store
+    /// the answer all the same (RFC 9111 §3.5).
+    Authorization,
+    /// The request carried a `Cookie`, and the origin did not say that the answer is for everybody.
+    Cookie,
+    /// It sets a cookie, and was given no lifetime, or such answers are not to be stored.
+    SetCookie,
+    /// Nothing says how long it is fresh, and its status is none that may be guessed about
+    /// (RFC 9111 §3, §4.2.2).
+    NoFreshness,
+    /// It could never be used: not fresh, not allowed to be stale, and nothing to validate it by.
+    NothingToReuse,
     /// `Vary: *` (RFC 9110 §12.5.5).
     VaryAny,
     /// A coding that this cache did not ask for and cannot take off.
@@ -45,6 +60,12 @@ impl Unstorable {
             Self::Status => "status",
             Self::NoStore => "no-store",
             Self::Private => "private",
+            Self::RequestNoStore => "request-no-store",
+            Self::Authorization => "authorization",
+            Self::Cookie => "cookie",
+            Self::SetCookie => "set-cookie",
+            Self::NoFreshness => "no-freshness",
+            Self::NothingToReuse => "nothing-to-reuse",
             Self::VaryAny => "vary-any",
             Self::ContentEncoding => "content-encoding",
             Self::NotJson => "not-json",
@@ -61,10 +82,27 @@ impl Unstorable {
         !matches!(self, Self::NotJson | Self::Answer(Malformed | TellsError))
     }
 
-    /// Whether clients that asked the same may be given the same unstored answer. What the origin
-    /// calls private or not to be stored belongs to the one request that it answers.
+    /// Whether clients that asked the same may be given the same unstored answer. What a shared
+    /// cache may not store, or not reuse, belongs to the one request that it answers: RFC 9111 §4
+    /// lets one answer serve several requests only where it is allowed to be reused.
     pub const fn may_be_shared(self) -> bool {
-        !matches!(self, Self::NoStore | Self::Private | Self::VaryAny)
+        match self {
+            Self::NoStore
+            | Self::Private
+            | Self::RequestNoStore
+            | Self::Authorization
+            | Self::Cookie
+            | Self::SetCookie
+            | Self::NoFreshness
+            | Self::NothingToReuse
+            | Self::VaryAny => false,
+            Self::Status
+            | Self::ContentEncoding
+            | Self::NotJson
+            | Self::Answer(_)
+            | Self::TooLarge
+            | Self::CredentialEnds => true,
+        }
     }
 }
 
@@ -85,7 +123,7 @@ pub fn lifetimes(
     if has_directive(headers, "private") {
         return Err(Unstorable::Private);
     }
-    if headers.get_all(VARY).iter().any(|value| value.as_bytes().contains(&b'*')) {
+    if varies_on_anything(headers) {
         return Err(Unstorable::VaryAny);
     }
     match status {
@@ -97,6 +135,11 @@ pub fn lifetimes(
         }),
         _ => Err(Unstorable::Status),
     }
+}
+
+/// Whether `Vary` has a `*`: no later request is known to be answered (RFC 9111 §4.1).
+pub(super) fn varies_on_anything(headers: &HeaderMap) -> bool {
+    headers.get_all(VARY).iter().any(|value| value.as_bytes().contains(&b'*'))
 }
 
 /// Whether a failure of this kind lets a stale answer serve (RFC 5861 §4 names 500, 502, 503 and
@@ -118,26 +161,9 @@ pub fn initial_age(headers: &HeaderMap) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Whether a `Cache-Control` line names the directive, with or without an argument. An argument
-/// may be a quoted string that holds commas; what is inside quotes is no directive.
+/// Whether `Cache-Control` names the directive, with or without an argument.
 fn has_directive(headers: &HeaderMap, name: &str) -> bool {
-    headers.get_all(CACHE_CONTROL).iter().any(|line| {
-        let mut quoted = false;
-        let mut escaped = false;
-        line.as_bytes()
-            .split(|&byte| {
-                let splits = byte == b',' && !quoted;
-                (quoted, escaped) = match (byte, quoted, escaped) {
-                    (_, true, true) => (true, false),
-                    (b'\\', true, false) => (true, true),
-                    (b'"', _, _) => (!quoted, false),
-                    _ => (quoted, false),
-                };
-                splits
-            })
-            .filter_map(|directive| directive.split(|&b| b == b'=').next())
-            .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-    })
+    directives(headers, &CACHE_CONTROL).any(|directive| directive.is(name))
 }
 
 #[cfg(test)]

@@ -141,7 +141,9 @@ impl Fetch<'_> {
         match lifetimes.and_then(|lifetimes| Ok((lifetimes, tags?))) {
             Ok((lifetimes, tags)) => {
                 let initial_age = storability::initial_age(&head.headers);
-                self.store(&head, tags, body, Freshness { received_at, initial_age, lifetimes })
+                let freshness =
+                    Freshness { received_at, initial_age, lifetimes, must_revalidate: false };
+                self.store(&head, tags, body, freshness)
             }
             Err(reason) => {
                 let mut headers = kept_fields(&head.headers);
@@ -269,6 +271,7 @@ impl Fetch<'_> {
                 received_at,
                 initial_age: storability::initial_age(&head.headers),
                 lifetimes,
+                must_revalidate: false,
             },
             status: previous.status,
             headers,
