@@ -294,6 +294,15 @@ mod tests {
         }
     }
 
+    /// Though RFC 9111 §5.2.1.1 would let an age of zero through.
+    #[test]
+    fn a_client_with_max_age_zero_gets_nothing_unvalidated_not_even_what_just_came() {
+        let just_made = Freshness { initial_age: Duration::ZERO, ..answer() };
+        let judged = |asked| judge(&just_made, PurgeState::Usable, &asking(asked), at(0));
+        assert_eq!(judged("max-age=1"), Some(Judgement::Fresh));
+        assert_eq!(judged("max-age=0"), Some(Judgement::Refused(uses(false, true, false))));
+    }
+
     #[test]
     fn what_must_be_revalidated_is_never_served_stale_whoever_asks() {
         let strict = Freshness { must_revalidate: true, ..answer() };
