@@ -14,16 +14,20 @@ mod load;
 mod mistake;
 mod reader;
 mod secret;
+mod tls;
 mod values;
 
 pub use mistake::{ConfigErrors, Mistake, Place};
 pub use secret::Secret;
+pub use tls::{ListenerTls, Tls, TlsVersion};
 
 /// Everything that can be set, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[listen]`: the three listeners.
     pub listen: Listen,
+    /// `[tls.*]`: TLS on the listeners.
+    pub tls: Tls,
     /// `[origin]`: the Retail Server behind.
     pub origin: Origin,
     /// `[storefront]`: how clients see this node.
@@ -219,7 +223,8 @@ pub struct Limits {
     pub keyed_body_bytes: usize,
     /// A body that can be stored, in bytes; past it the answer streams, unstored. Default 16 MiB.
     pub stored_body_bytes: usize,
-    /// Time for a request's head to arrive (the connection is closed). Default 10 s.
+    /// Time for a request's head to arrive, from the connection on and TLS's handshake included (the
+    /// connection is closed). Default 10 s.
     pub header_timeout: Duration,
     /// Time for a body that is part of a key to arrive (408). Default 30 s.
     pub keyed_body_timeout: Duration,
@@ -290,6 +295,7 @@ impl Config {
     pub fn for_origin(service_root: Uri) -> Self {
         Self {
             listen: Listen::default(),
+            tls: Tls::default(),
             origin: Origin::at(service_root),
             storefront: Storefront::default(),
             memory: Memory::default(),

@@ -41,3 +41,4 @@ pub mod store;
 pub mod stored_response;
 pub mod tag;
 pub mod telemetry;
+pub mod tls;

@@ -95,7 +95,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                 StartError::Origin(_)
                 | StartError::ServiceRoot(_)
                 | StartError::Catalogue(_)
-                | StartError::Credential(_),
+                | StartError::Credential(_)
+                | StartError::Tls { .. },
             ) => USAGE,
             ServeError::Start(StartError::Metrics(_))
             | ServeError::Log(TelemetryError::Taken(_))

@@ -79,6 +79,12 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// Connections closed by a limit, by listener and limit.
     pub connections_closed: CounterVec,
+    /// TLS handshakes that came to nothing, by listener.
+    pub tls_handshake_failures: CounterVec,
+    /// Changes of TLS files, by listener and outcome.
+    pub tls_reloads: CounterVec,
+    /// When the certificate that is in use ends, in seconds since the Unix epoch, by listener.
+    pub tls_certificate_expiry: IntGaugeVec,
     /// Tasks that ended in a panic: each is a bug.
     pub panics: Counter,
 }
@@ -181,6 +187,21 @@ impl Metrics {
                 "connections_closed_total",
                 "Connections closed by a limit",
                 &["listener", "limit"],
+            )?,
+            tls_handshake_failures: declare.counters(
+                "tls_handshake_failures_total",
+                "TLS handshakes that came to nothing",
+                &["listener"],
+            )?,
+            tls_reloads: declare.counters(
+                "tls_reloads_total",
+                "Changes of TLS files: taken over (ok), or of no use (failed)",
+                &["listener", "outcome"],
+            )?,
+            tls_certificate_expiry: declare.gauges(
+                "tls_certificate_expiry_seconds",
+                "When the certificate in use ends, in seconds since the Unix epoch",
+                &["listener"],
             )?,
             panics: declare
                 .counter("panics_total", "Tasks that ended in a panic; each is a bug")?,

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::Body;
 use crate::clock::Clock;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, ListenerTls};
 use crate::control::{self, Control, NotReady, Readiness};
 use crate::ingest::{CredentialError, Ingest};
 use crate::metrics::Metrics;
@@ -25,6 +25,7 @@ use crate::origin::{OriginClient, SetupError};
 use crate::proxy::{Engine, Proxy};
 use crate::purge::PurgePlane;
 use crate::server::{self, Counters, Drained, Handler, Peer, Plan, Server};
+use crate::tls::{LiveTls, UnusableTls};
 
 /// How often purges that nothing living can be older than are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -45,6 +46,14 @@ pub enum StartError {
         address: SocketAddr,
         /// Why.
         source: io::Error,
+    },
+    /// A listener's certificate, key or authorities cannot be used.
+    #[error("tls.{listener}: {source}")]
+    Tls {
+        /// Which.
+        listener: &'static str,
+        /// Why.
+        source: UnusableTls,
     },
     /// The origin's client cannot be set up.
     #[error("origin: {0}")]
@@ -82,7 +91,7 @@ pub struct Node {
     control: Server,
     readiness: Arc<Readiness>,
     drain_for: Duration,
-    _upkeep: AbortOnDropHandle<()>,
+    _upkeep: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Node {
@@ -106,7 +115,8 @@ impl Node {
             clock.clone(),
         )?);
         let readiness = Arc::new(Readiness::default());
-        let (listen, limits) = (config.listen.clone(), config.limits.clone());
+        let (listen, limits, tls) =
+            (config.listen.clone(), config.limits.clone(), config.tls.clone());
         let engine = Arc::new(Engine::new(
             config,
             catalogue,
@@ -114,14 +124,18 @@ impl Node {
             metrics.clone(),
             clock.clone(),
         )?);
-        let open =
-            |listener, address, workers| Opening { listener, address, workers, limits: &limits };
+        let mut secured = Secured { metrics: metrics.clone(), clock: clock.clone(), all: vec![] };
+        let mut open = |listener, tls, address, workers| {
+            let tls = secured.open(listener, tls)?;
+            Ok::<_, StartError>(Opening { listener, address, workers, limits: &limits, tls })
+        };
 
-        let storefront = open("storefront", listen.storefront, listen.workers).serve({
-            let engine = Arc::clone(&engine);
-            move || Proxy::new(Arc::clone(&engine), Arc::new(origin.with_own_connections()))
-        })?;
-        let ingest_server = open("ingest", listen.ingest, 1).serve({
+        let storefront = open("storefront", tls.storefront, listen.storefront, listen.workers)?
+            .serve({
+                let engine = Arc::clone(&engine);
+                move || Proxy::new(Arc::clone(&engine), Arc::new(origin.with_own_connections()))
+            })?;
+        let ingest_server = open("ingest", tls.ingest, listen.ingest, 1)?.serve({
             let ingest = Arc::clone(&ingest);
             move || IngestHandler(Arc::clone(&ingest))
         })?;
@@ -141,7 +155,7 @@ impl Node {
             }),
             loopback_only: listen.control.ip().is_loopback(),
         }));
-        let control_server = open("control", listen.control, 1)
+        let control_server = open("control", tls.control, listen.control, 1)?
             .serve(move || ControlHandler(Arc::clone(&control)))?;
 
         let addresses = Addresses {
@@ -149,6 +163,8 @@ impl Node {
             ingest: ingest_server.local_address(),
             control: control_server.local_address(),
         };
+        let mut upkeep = secured.followers();
+        upkeep.push(AbortOnDropHandle::new(tokio::spawn(forget_old_purges(plane, clock))));
         readiness.clear(NotReady::Starting);
         tracing::info!(
             storefront = %addresses.storefront,
@@ -163,7 +179,7 @@ impl Node {
             control: control_server,
             readiness,
             drain_for: listen.drain_for,
-            _upkeep: AbortOnDropHandle::new(tokio::spawn(forget_old_purges(plane, clock))),
+            _upkeep: upkeep,
         })
     }
 
@@ -190,6 +206,7 @@ struct Opening<'a> {
     address: SocketAddr,
     workers: usize,
     limits: &'a Limits,
+    tls: Option<Arc<LiveTls>>,
 }
 
 impl Opening<'_> {
@@ -197,13 +214,43 @@ impl Opening<'_> {
         self,
         make_handler: impl Fn() -> H + Clone + Send + 'static,
     ) -> Result<Server, StartError> {
-        let Self { listener, address, workers, limits } = self;
-        let plan = Plan { name: listener, address, workers, limits: limits.clone() };
+        let Self { listener, address, workers, limits, tls } = self;
+        let plan = Plan { name: listener, address, workers, limits: limits.clone(), tls };
         server::serve(&plan, make_handler).map_err(|source| StartError::Listener {
             listener,
             address,
             source,
         })
+    }
+}
+
+/// The listeners that speak TLS.
+struct Secured {
+    metrics: Metrics,
+    clock: Clock,
+    all: Vec<Arc<LiveTls>>,
+}
+
+impl Secured {
+    fn open(
+        &mut self,
+        listener: &'static str,
+        settings: Option<ListenerTls>,
+    ) -> Result<Option<Arc<LiveTls>>, StartError> {
+        let Some(settings) = settings else { return Ok(None) };
+        let live = LiveTls::load(listener, settings, self.metrics.clone(), self.clock.now())
+            .map_err(|source| StartError::Tls { listener, source })?;
+        let live = Arc::new(live);
+        self.all.push(Arc::clone(&live));
+        Ok(Some(live))
+    }
+
+    /// The tasks that follow the listeners' files.
+    fn followers(self) -> Vec<AbortOnDropHandle<()>> {
+        let follow = |live: Arc<LiveTls>| {
+            AbortOnDropHandle::new(tokio::spawn(live.follow(self.clock.clone())))
+        };
+        self.all.into_iter().map(follow).collect()
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod connection;
 mod exchange;
+mod tls;
 mod worker;
 
 use std::future::Future;
@@ -25,6 +26,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::body::Body;
 use crate::config::Limits;
+use crate::tls::LiveTls;
 
 /// Connections that may wait in the kernel's queue of one listener.
 const BACKLOG: i32 = 4096;
@@ -35,17 +37,33 @@ const BLOCKING_THREADS: usize = 8;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Peer(SocketAddr);
+pub struct Peer {
+    address: SocketAddr,
+    is_over_tls: bool,
+}
 
 impl Peer {
-    /// A peer by its address; an IPv4 address mapped into IPv6 is taken for what it is.
+    /// A peer by its address, in the clear; an IPv4 address mapped into IPv6 is taken for what it
+    /// is.
     pub fn new(address: SocketAddr) -> Self {
-        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        Self { address, is_over_tls: false }
+    }
+
+    /// The same, connected over TLS.
+    pub const fn over_tls(self) -> Self {
+        Self { is_over_tls: true, ..self }
     }
 
     /// Its address.
     pub const fn ip(self) -> IpAddr {
-        self.0.ip()
+        self.address.ip()
+    }
+
+    /// The scheme of what it asks for, as the connection tells. In HTTP/2 the client names one too,
+    /// which proves nothing.
+    pub const fn scheme(self) -> &'static str {
+        if self.is_over_tls { "https" } else { "http" }
     }
 }
 
@@ -70,6 +88,8 @@ pub struct Plan {
     pub workers: usize,
     /// Bounds on connections and heads of requests.
     pub limits: Limits,
+    /// What handshakes are made with; `None` serves in the clear.
+    pub tls: Option<Arc<LiveTls>>,
 }
 
 /// What happened to connections, over all workers of a server.
@@ -96,7 +116,8 @@ impl Counters {
         self.accepted().saturating_sub(closed)
     }
 
-    /// Connections closed because a request's head took longer than `limits.header_timeout`.
+    /// Connections closed because a request's head, or TLS's handshake before it, took longer than
+    /// `limits.header_timeout`.
     pub fn slow_heads(&self) -> u64 {
         self.slow_heads.load(Ordering::Relaxed)
     }
@@ -178,6 +199,7 @@ where
         let (ended, end) = oneshot::channel();
         let worker = worker::Run {
             limits: plan.limits.clone(),
+            tls: plan.tls.clone(),
             slots: Arc::clone(&slots),
             counters: Arc::clone(&counters),
             phase: phase.subscribe(),

@@ -385,8 +385,8 @@ fn cors_does_not_give_credentials_to_every_origin() {
 fn an_ingest_that_is_not_loopback_needs_a_credential() {
     let open = "origin.service_root = 'http://rs'\nlisten.ingest = '0.0.0.0:8090'\n";
     let complaint = "config.toml:2:17: listen.ingest: 0.0.0.0:8090 is not a loopback address, and \
-                     [ingest] has neither hmac_secrets nor bearer_tokens: anyone could purge. Set \
-                     one of them, or listen on 127.0.0.1";
+                     [ingest] has neither hmac_secrets nor bearer_tokens, nor [tls.ingest] a \
+                     client_ca: anyone could purge. Set one of them, or listen on 127.0.0.1";
     assert_eq!(mistakes(open), [complaint]);
     assert_eq!(mistakes(&format!("{open}ingest.bearer_tokens = []")), [complaint]);
     assert_eq!(mistakes("origin.service_root = 'http://rs'").len(), 1, "the default is open");

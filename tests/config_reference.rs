@@ -4,17 +4,34 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test panics")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
 
 use csu_edge::config::{Config, Place};
 use proptest::prelude::*;
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
 use toml_edit::{Document, Item, TableLike};
 
 const SHIPPED: &str = include_str!("../config.toml");
 const MANUAL: &str = include_str!("../docs/configuration.md");
 
-/// The least that loads with every table that has required keys.
-const LEAST: &str = "listen.ingest = '127.0.0.1:8090'\norigin.service_root = 'http://rs'\n\
-                     cors.allowed_origins = ['*']\n";
+/// The least that loads with every table that has required keys; the folder has a pair for TLS.
+fn least(folder: &TempDir) -> String {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::default().self_signed(&key).unwrap();
+    let mut text = "listen.ingest = '127.0.0.1:8090'\norigin.service_root = 'http://rs'\n\
+                    cors.allowed_origins = ['*']\n"
+        .to_owned();
+    for (name, pem) in [("certificate", certificate.pem()), ("private_key", key.serialize_pem())] {
+        let path = folder.path().join(name);
+        fs::write(&path, pem).unwrap();
+        for listener in ["storefront", "ingest", "control"] {
+            writeln!(text, "tls.{listener}.{name} = '{}'", path.display()).unwrap();
+        }
+    }
+    text
+}
 
 /// The shipped file with every setting and example in force.
 fn shipped_in_full() -> String {
@@ -68,8 +85,10 @@ fn shipped_values() -> BTreeMap<String, String> {
 fn the_shipped_file_loads_as_it_stands_and_in_full() {
     let nothing = std::iter::empty::<(String, String)>();
     Config::parse(SHIPPED, "config.toml", nothing).unwrap();
-    let ca_line = |line: &&str| !line.starts_with("ca_file");
-    let in_full = shipped_in_full().lines().filter(ca_line).collect::<Vec<_>>().join("\n");
+    // The files of its examples are on no machine of ours.
+    let files = ["ca_file", "[tls.", "certificate", "private_key", "client_ca", "minimum_version"];
+    let is_on_no_file = |line: &&str| !files.iter().any(|start| line.starts_with(start));
+    let in_full = shipped_in_full().lines().filter(is_on_no_file).collect::<Vec<_>>().join("\n");
     let environment = [
         ("CSU_EDGE_INGEST_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"),
         ("CSU_EDGE_INGEST_TOKEN", "token"),
@@ -95,7 +114,9 @@ fn the_manuals_defaults_are_the_codes() {
         let nothing = std::iter::empty::<(String, String)>();
         format!("{:#?}", Config::parse(text, "manual", nothing).unwrap())
     };
-    assert_eq!(load(&format!("{LEAST}{written}")), load(LEAST));
+    let folder = TempDir::new().unwrap();
+    let least = least(&folder);
+    assert_eq!(load(&format!("{least}{written}")), load(&least));
     // A default that a loopback ingest hides above.
     let open = Config::parse("origin.service_root = 'http://rs'", "", [("", "")]).unwrap_err();
     let default = manual()["listen.ingest"].clone().unwrap();

@@ -31,6 +31,7 @@ const FILE_BYTES: u64 = 1 << 20;
 
 mod cors;
 mod operations;
+mod tls;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -97,6 +98,7 @@ impl Config {
 /// `None` only together with a mistake.
 fn root(root: &Section<'_>) -> Option<Config> {
     let (listen, ingest_place) = root.table("listen", listen);
+    let (tls, asks_pushers) = root.table("tls", tls::read);
     let origin = root.table("origin", origin);
     let storefront = root.table("storefront", |section| Storefront {
         public_root: section.get("public_root", base_url),
@@ -115,16 +117,18 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let log = root.table("log", log);
     root.refuse("redis", "not in this version, which runs on memory alone: remove it");
 
-    if !listen.ingest.ip().to_canonical().is_loopback() && !authenticated {
+    if !listen.ingest.ip().to_canonical().is_loopback() && !authenticated && !asks_pushers {
         let message = format!(
             "{} is not a loopback address, and [ingest] has neither hmac_secrets nor \
-             bearer_tokens: anyone could purge. Set one of them, or listen on 127.0.0.1",
+             bearer_tokens, nor [tls.ingest] a client_ca: anyone could purge. Set one of them, or \
+             listen on 127.0.0.1",
             listen.ingest
         );
         root.note(ingest_place, "listen.ingest", message);
     }
     Some(Config {
         listen,
+        tls,
         origin: origin?,
         storefront,
         memory,

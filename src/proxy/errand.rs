@@ -165,8 +165,7 @@ impl Engine {
         if let Some(root) = &self.config.storefront.public_root {
             return root.to_string().trim_end_matches('/').into();
         }
-        let base =
-            forwarded::client_base(&self.config.forwarded, peer.ip(), head).unwrap_or_default();
+        let base = forwarded::client_base(&self.config.forwarded, peer, head).unwrap_or_default();
         format!("{base}{}", self.service_root.path()).into()
     }
 }

@@ -11,14 +11,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config;
+use crate::server::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-
-/// The storefront listener speaks HTTP in the clear; TLS ends at a proxy before it.
-const OWN_SCHEME: &str = "http";
 
 /// Whether what `peer` says about its client is believed.
 pub fn is_trusted(rules: &config::Forwarded, peer: IpAddr) -> bool {
@@ -27,15 +25,16 @@ pub fn is_trusted(rules: &config::Forwarded, peer: IpAddr) -> bool {
 
 /// The scheme and authority that the client used, as far as this node can know: what a trusted
 /// peer forwards, else what the request itself names. `None` where it names no authority.
-pub fn client_base(rules: &config::Forwarded, peer: IpAddr, request: &Parts) -> Option<String> {
+pub fn client_base(rules: &config::Forwarded, peer: Peer, request: &Parts) -> Option<String> {
     let told = |name: HeaderName| {
-        let said = is_trusted(rules, peer).then(|| request.headers.get(name))??;
+        let said = is_trusted(rules, peer.ip()).then(|| request.headers.get(name))??;
         // Several proxies may each have added theirs; the first is the one nearest the client.
         said.to_str().ok()?.split(',').next().map(str::trim).filter(|said| !said.is_empty())
     };
     let scheme = match told(X_FORWARDED_PROTO) {
         Some(said) if said.eq_ignore_ascii_case("https") => "https",
-        _ => OWN_SCHEME,
+        Some(_) => "http",
+        None => peer.scheme(),
     };
     let authority = told(X_FORWARDED_HOST).or_else(|| host(request))?;
     let authority: http::uri::Authority = authority.parse().ok()?;
@@ -44,10 +43,10 @@ pub fn client_base(rules: &config::Forwarded, peer: IpAddr, request: &Parts) -> 
 
 /// Sets the forwarding fields of a request that goes on to the origin. To be called while
 /// `Host` is still the client's.
-pub fn apply(rules: &config::Forwarded, peer: IpAddr, request: &mut Parts) {
+pub fn apply(rules: &config::Forwarded, peer: Peer, request: &mut Parts) {
     let host = host(request).map(str::to_owned);
     let headers = &mut request.headers;
-    if !is_trusted(rules, peer) {
+    if !is_trusted(rules, peer.ip()) {
         remove_claims(headers);
     }
     let forwarded = rules.send_forwarded.then(|| forwarded_chain(headers, peer, host.as_deref()));
@@ -57,10 +56,10 @@ pub fn apply(rules: &config::Forwarded, peer: IpAddr, request: &mut Parts) {
     if !chain.is_empty() {
         chain.push_str(", ");
     }
-    let _ = write!(chain, "{peer}");
+    let _ = write!(chain, "{}", peer.ip());
     set(headers, X_FORWARDED_FOR, Some(chain));
     if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(OWN_SCHEME));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(peer.scheme()));
     }
     if !headers.contains_key(X_FORWARDED_HOST) {
         set(headers, X_FORWARDED_HOST, host);
@@ -89,7 +88,7 @@ fn remove_claims(headers: &mut HeaderMap) {
 
 /// `Forwarded` with this hop added. Where earlier hops left `X-Forwarded-For` alone, theirs are
 /// carried over, so that the two never tell different stories (RFC 7239 §7.4).
-fn forwarded_chain(headers: &HeaderMap, peer: IpAddr, host: Option<&str>) -> String {
+fn forwarded_chain(headers: &HeaderMap, peer: Peer, host: Option<&str>) -> String {
     let mut chain = joined(headers, &FORWARDED).unwrap_or_else(|| {
         let earlier = joined(headers, &X_FORWARDED_FOR).unwrap_or_default();
         let hops = earlier.split(',').map(str::trim).filter(|hop| !hop.is_empty());
@@ -98,11 +97,11 @@ fn forwarded_chain(headers: &HeaderMap, peer: IpAddr, host: Option<&str>) -> Str
     if !chain.is_empty() {
         chain.push_str(", ");
     }
-    let _ = write!(chain, "for={}", node(Some(peer)));
+    let _ = write!(chain, "for={}", node(Some(peer.ip())));
     if let Some(host) = host.filter(|host| !host.contains(['"', '\\'])) {
         let _ = write!(chain, ";host=\"{host}\"");
     }
-    let _ = write!(chain, ";proto={OWN_SCHEME}");
+    let _ = write!(chain, ";proto={}", peer.scheme());
     chain
 }
 
@@ -134,7 +133,9 @@ mod tests {
     use super::*;
     use http::Request;
 
-    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3));
+    fn peer() -> Peer {
+        Peer::new("10.1.2.3:40000".parse().unwrap())
+    }
 
     fn rules(trusted: &[&str]) -> config::Forwarded {
         config::Forwarded {
@@ -151,7 +152,7 @@ mod tests {
         builder.body(()).unwrap().into_parts().0
     }
 
-    fn applied(rules: &config::Forwarded, peer: IpAddr, mut request: Parts) -> Vec<String> {
+    fn applied(rules: &config::Forwarded, peer: Peer, mut request: Parts) -> Vec<String> {
         apply(rules, peer, &mut request);
         let mut lines: Vec<String> = request
             .headers
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn a_strangers_claims_are_replaced_by_what_this_node_sees() {
         assert_eq!(
-            applied(&rules(&["192.168.0.0/16"]), PEER, request(&CLAIMS)),
+            applied(&rules(&["192.168.0.0/16"]), peer(), request(&CLAIMS)),
             [
                 "forwarded: for=10.1.2.3;host=\"shop.example\";proto=http",
                 "host: shop.example",
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn a_trusted_proxys_claims_are_believed_and_added_to() {
         assert_eq!(
-            applied(&rules(&["10.0.0.0/8"]), PEER, request(&CLAIMS)),
+            applied(&rules(&["10.0.0.0/8"]), peer(), request(&CLAIMS)),
             [
                 "forwarded: for=203.0.113.9;proto=https, \
                  for=10.1.2.3;host=\"shop.example\";proto=http",
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_trusted_chain_without_forwarded_is_carried_over_into_it() {
-        let peer = "fd00::7".parse().unwrap();
+        let peer = Peer::new("[fd00::7]:40000".parse().unwrap());
         let request = request(&[("x-forwarded-for", "2001:db8::1, nonsense")]);
         let lines = applied(&rules(&["fd00::/8"]), peer, request);
         assert_eq!(
@@ -218,19 +219,43 @@ mod tests {
     #[test]
     fn forwarded_is_left_out_where_it_is_not_wanted() {
         let rules = config::Forwarded { send_forwarded: false, ..rules(&["10.0.0.0/8"]) };
-        let lines = applied(&rules, PEER, request(&CLAIMS));
+        let lines = applied(&rules, peer(), request(&CLAIMS));
         assert!(!lines.iter().any(|line| line.starts_with("forwarded:")), "{lines:?}");
+    }
+
+    #[test]
+    fn a_client_that_came_over_tls_is_said_to_have() {
+        let over_tls = peer().over_tls();
+        assert_eq!(
+            applied(&rules(&[]), over_tls, request(&[("host", "shop.example")])),
+            [
+                "forwarded: for=10.1.2.3;host=\"shop.example\";proto=https",
+                "host: shop.example",
+                "x-forwarded-for: 10.1.2.3",
+                "x-forwarded-host: shop.example",
+                "x-forwarded-proto: https",
+            ]
+        );
+        // Its own client came to it in the clear, however it came here.
+        let told = request(&[("host", "shop.example"), ("x-forwarded-proto", "http")]);
+        let base = |trusted| client_base(&rules(trusted), over_tls, &told);
+        assert_eq!(base(&[]).as_deref(), Some("https://shop.example"));
+        assert_eq!(base(&["10.0.0.0/8"]).as_deref(), Some("http://shop.example"));
+        assert!(
+            applied(&rules(&["10.0.0.0/8"]), over_tls, told)
+                .contains(&"x-forwarded-proto: http".to_owned())
+        );
     }
 
     #[test]
     fn the_clients_base_is_what_a_trusted_proxy_saw() {
         let told = request(&CLAIMS);
         assert_eq!(
-            client_base(&rules(&["10.0.0.0/8"]), PEER, &told).as_deref(),
+            client_base(&rules(&["10.0.0.0/8"]), peer(), &told).as_deref(),
             Some("https://www.shop.example")
         );
-        assert_eq!(client_base(&rules(&[]), PEER, &told).as_deref(), Some("http://shop.example"));
-        assert_eq!(client_base(&rules(&[]), PEER, &request(&[])), None);
-        assert_eq!(client_base(&rules(&[]), PEER, &request(&[("host", "a b/c")])), None);
+        assert_eq!(client_base(&rules(&[]), peer(), &told).as_deref(), Some("http://shop.example"));
+        assert_eq!(client_base(&rules(&[]), peer(), &request(&[])), None);
+        assert_eq!(client_base(&rules(&[]), peer(), &request(&[("host", "a b/c")])), None);
     }
 }

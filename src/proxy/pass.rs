@@ -53,7 +53,7 @@ fn prepare<B>(rules: &config::Forwarded, peer: Peer, request: Request<B>) -> Req
     let (mut parts, body) = request.into_parts();
     fields::remove_hop_by_hop(&mut parts.headers);
     fields::join_cookies(&mut parts.headers);
-    forwarded::apply(rules, peer.ip(), &mut parts);
+    forwarded::apply(rules, peer, &mut parts);
     fields::add_via(parts.version, &mut parts.headers);
     Request::from_parts(parts, body)
 }

@@ -5,8 +5,9 @@
 //! are too old.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -123,6 +124,16 @@ impl Connection {
             self.order.set(order);
         }
         self.task.wake();
+    }
+
+    /// Takes a step of the connection's life, unless it is ordered to close meanwhile.
+    pub(super) async fn unless_closed<F: Future>(&self, step: F) -> Option<F::Output> {
+        let mut step = pin!(step);
+        poll_fn(|cx| match self.poll_order(cx) {
+            Order::Close => Poll::Ready(None),
+            Order::Serve | Order::Finish => step.as_mut().poll(cx).map(Some),
+        })
+        .await
     }
 
     pub(super) fn begin_exchange(&self, is_multiplexed: bool) {

@@ -17,13 +17,15 @@ use futures_util::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::{Connection, MarkedStream, Order, Overdue, TickLimits, Ticks};
 use super::exchange::{self, HeadLimits};
-use super::{Counters, Handler, Peer, Phase};
+use super::{Counters, Handler, Peer, Phase, tls};
 use crate::config::Limits;
+use crate::tls::LiveTls;
 
 /// How often connections are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -44,6 +46,7 @@ const FIELDS_ON_STACK: usize = 100;
 /// What a worker shares with the others and with its owner.
 pub(super) struct Run {
     pub(super) limits: Limits,
+    pub(super) tls: Option<Arc<LiveTls>>,
     pub(super) slots: Arc<Semaphore>,
     pub(super) counters: Arc<Counters>,
     pub(super) phase: watch::Receiver<Phase>,
@@ -52,7 +55,8 @@ pub(super) struct Run {
 /// What a worker's tasks share.
 struct Worker<H> {
     handler: Rc<H>,
-    protocol: auto::Builder<LocalExecutor>,
+    protocols: Protocols,
+    tls: Option<Arc<LiveTls>>,
     head_limits: HeadLimits,
     tick_limits: TickLimits,
     ticks: Ticks,
@@ -67,7 +71,8 @@ impl Run {
     pub(super) async fn serve<H: Handler>(mut self, listener: TcpListener, handler: H) {
         let worker = Rc::new(Worker {
             handler: Rc::new(handler),
-            protocol: protocol(&self.limits, &self.counters),
+            protocols: Protocols::new(&self.limits, &self.counters),
+            tls: self.tls.clone(),
             head_limits: HeadLimits::new(&self.limits),
             tick_limits: TickLimits::new(&self.limits),
             ticks: Ticks::default(),
@@ -150,6 +155,38 @@ impl<H: Handler> Worker<H> {
 
     /// Serves one connection until it is finished or ordered to close.
     async fn drive(&self, socket: TcpStream, peer: Peer, connection: Rc<Connection>) {
+        let stream = MarkedStream::new(socket, Rc::clone(&connection));
+        match &self.tls {
+            None => self.speak(&self.protocols.any, stream, peer, connection).await,
+            // Boxed: it would make every connection's task as large as TLS needs it.
+            Some(tls) => Box::pin(self.drive_tls(tls, stream, peer, connection)).await,
+        }
+    }
+
+    async fn drive_tls(
+        &self,
+        tls: &LiveTls,
+        stream: MarkedStream,
+        peer: Peer,
+        connection: Rc<Connection>,
+    ) {
+        let Some(stream) = tls::handshake(tls, stream, &connection, peer).await else { return };
+        let protocol = match tls::is_http_2(&stream) {
+            true => &self.protocols.http_2,
+            false => &self.protocols.http_1,
+        };
+        self.speak(protocol, stream, peer.over_tls(), connection).await;
+    }
+
+    async fn speak<S>(
+        &self,
+        protocol: &auto::Builder<LocalExecutor>,
+        stream: S,
+        peer: Peer,
+        connection: Rc<Connection>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let service = service_fn(|request| {
             let answered = exchange::answer(
                 Rc::clone(&self.handler),
@@ -160,8 +197,7 @@ impl<H: Handler> Worker<H> {
             );
             answered.map(Ok::<_, Infallible>)
         });
-        let io = TokioIo::new(MarkedStream::new(socket, Rc::clone(&connection)));
-        let mut protocol = pin!(self.protocol.serve_connection(io, service));
+        let mut protocol = pin!(protocol.serve_connection(TokioIo::new(stream), service));
         let mut is_finishing = false;
         let outcome = poll_fn(|cx| {
             let order = connection.poll_order(cx);
@@ -246,6 +282,21 @@ impl<H> Drop for Opened<H> {
         self.worker.open.set(self.worker.open.get().saturating_sub(1));
         self.worker.counters.closed.fetch_add(1, Ordering::Relaxed);
         self.worker.closed.notify_one();
+    }
+}
+
+/// How a connection is spoken to.
+struct Protocols {
+    /// In the clear: the client's first bytes tell.
+    any: auto::Builder<LocalExecutor>,
+    http_1: auto::Builder<LocalExecutor>,
+    http_2: auto::Builder<LocalExecutor>,
+}
+
+impl Protocols {
+    fn new(limits: &Limits, counters: &Arc<Counters>) -> Self {
+        let any = protocol(limits, counters);
+        Self { http_1: any.clone().http1_only(), http_2: any.clone().http2_only(), any }
     }
 }
 
