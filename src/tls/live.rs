@@ -123,3 +123,53 @@ impl LiveTls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TlsVersion;
+    use rcgen::{CertificateParams, KeyPair};
+    use std::fs;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_777_284_000_000);
+
+    #[test]
+    fn each_state_of_the_files_is_tried_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name);
+        let write = |key: &KeyPair| {
+            let certificate = CertificateParams::default().self_signed(key).unwrap();
+            fs::write(path("c.pem"), certificate.pem()).unwrap();
+        };
+        let key = KeyPair::generate().unwrap();
+        write(&key);
+        fs::write(path("k.pem"), key.serialize_pem()).unwrap();
+        let settings = ListenerTls {
+            certificate: path("c.pem"),
+            private_key: path("k.pem"),
+            client_ca: None,
+            minimum_version: TlsVersion::Tls12,
+        };
+        let metrics = Metrics::new().unwrap();
+        let live = LiveTls::load("storefront", settings, metrics.clone(), NOW).unwrap();
+        let look = || {
+            live.look(NOW);
+            live.look(NOW);
+            ["ok", "failed"].map(|outcome| {
+                metrics.tls_reloads.with_label_values(&["storefront", outcome]).get()
+            })
+        };
+        let config = live.config();
+        assert_eq!(look(), [0, 0], "nothing has changed");
+        write(&KeyPair::generate().unwrap());
+        assert_eq!(look(), [0, 1], "another key's certificate");
+        fs::remove_file(path("k.pem")).unwrap();
+        assert_eq!(look(), [0, 2], "and no key at all");
+        assert!(Arc::ptr_eq(&config, &live.config()), "the old pair stands");
+        let key = KeyPair::generate().unwrap();
+        write(&key);
+        fs::write(path("k.pem"), key.serialize_pem()).unwrap();
+        assert_eq!(look(), [1, 2]);
+        assert!(!Arc::ptr_eq(&config, &live.config()));
+    }
+}
