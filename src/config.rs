@@ -233,6 +233,9 @@ pub struct Limits {
     /// Storefront connections in all; past it new ones wait in the kernel's queue.
     /// Default 20,000.
     pub connections: usize,
+    /// Connections of one client address, in IPv6 of one /64; past it new ones are closed at once.
+    /// Peers in `forwarded.trusted` are exempt. Default 1,000.
+    pub connections_per_client: usize,
     /// Fetches of answers that may be stored, at once; past it stale answers serve where they may,
     /// else 503. Default 1,000.
     pub fetches: usize,
@@ -240,6 +243,12 @@ pub struct Limits {
     pub waiters: usize,
     /// HTTP/2 streams at once on one connection. Default 128.
     pub h2_streams: u32,
+    /// Streams that a client may reset on one HTTP/2 connection, past those that it lets end (the
+    /// connection is closed). Default 200.
+    pub h2_resets: u32,
+    /// Frames on one HTTP/2 connection past those that requests and answers explain (the
+    /// connection is closed). Default 1,000.
+    pub h2_frames: u32,
 }
 
 /// `[purge]`.
@@ -450,9 +459,12 @@ impl Default for Limits {
             keyed_body_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             connections: 20_000,
+            connections_per_client: 1_000,
             fetches: 1_000,
             waiters: 10_000,
             h2_streams: 128,
+            h2_resets: 200,
+            h2_frames: 1_000,
         }
     }
 }

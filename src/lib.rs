@@ -25,6 +25,7 @@ pub mod control;
 pub mod dependency;
 mod digest_map;
 pub mod error;
+mod framing;
 pub mod ingest;
 pub mod metrics;
 pub mod node;

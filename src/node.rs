@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
@@ -117,6 +118,7 @@ impl Node {
         let readiness = Arc::new(Readiness::default());
         let (listen, limits, tls) =
             (config.listen.clone(), config.limits.clone(), config.tls.clone());
+        let trusted = config.forwarded.trusted.clone();
         let engine = Arc::new(Engine::new(
             config,
             catalogue,
@@ -127,7 +129,8 @@ impl Node {
         let mut secured = Secured { metrics: metrics.clone(), clock: clock.clone(), all: vec![] };
         let mut open = |listener, tls, address, workers| {
             let tls = secured.open(listener, tls)?;
-            Ok::<_, StartError>(Opening { listener, address, workers, limits: &limits, tls })
+            let (limits, trusted) = (&limits, &trusted[..]);
+            Ok::<_, StartError>(Opening { listener, address, workers, limits, trusted, tls })
         };
 
         let storefront = open("storefront", tls.storefront, listen.storefront, listen.workers)?
@@ -206,6 +209,7 @@ struct Opening<'a> {
     address: SocketAddr,
     workers: usize,
     limits: &'a Limits,
+    trusted: &'a [IpNet],
     tls: Option<Arc<LiveTls>>,
 }
 
@@ -214,8 +218,9 @@ impl Opening<'_> {
         self,
         make_handler: impl Fn() -> H + Clone + Send + 'static,
     ) -> Result<Server, StartError> {
-        let Self { listener, address, workers, limits, tls } = self;
-        let plan = Plan { name: listener, address, workers, limits: limits.clone(), tls };
+        let Self { listener, address, workers, limits, trusted, tls } = self;
+        let (limits, trusted) = (limits.clone(), trusted.to_vec());
+        let plan = Plan { name: listener, address, workers, limits, trusted, tls };
         server::serve(&plan, make_handler).map_err(|source| StartError::Listener {
             listener,
             address,
@@ -310,6 +315,8 @@ impl ConnectionGauges {
                 ("header-timeout", counters.slow_heads()),
                 ("keep-alive", counters.idle()),
                 ("stalled", counters.stalled()),
+                ("connections-per-client", counters.crowded()),
+                ("h2-flood", counters.floods()),
             ] {
                 let closed = self.metrics.connections_closed.with_label_values(&[listener, limit]);
                 closed.inc_by(count.saturating_sub(closed.get()));

@@ -5,8 +5,11 @@
 //! core and its handler needs no locks. One worker serves where one core is enough: ingest and
 //! control.
 
+mod clients;
 mod connection;
+mod entrance;
 mod exchange;
+mod frames;
 mod tls;
 mod worker;
 
@@ -20,6 +23,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -27,6 +31,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use crate::body::Body;
 use crate::config::Limits;
 use crate::tls::LiveTls;
+use clients::Clients;
 
 /// Connections that may wait in the kernel's queue of one listener.
 const BACKLOG: i32 = 4096;
@@ -90,6 +95,8 @@ pub struct Plan {
     pub limits: Limits,
     /// What handshakes are made with; `None` serves in the clear.
     pub tls: Option<Arc<LiveTls>>,
+    /// Proxies of ours, to whose addresses `limits.connections_per_client` does not apply.
+    pub trusted: Vec<IpNet>,
 }
 
 /// What happened to connections, over all workers of a server.
@@ -100,6 +107,8 @@ pub struct Counters {
     slow_heads: AtomicU64,
     idle: AtomicU64,
     stalled: AtomicU64,
+    crowded: AtomicU64,
+    floods: AtomicU64,
     panics: AtomicU64,
 }
 
@@ -131,6 +140,17 @@ impl Counters {
     /// `limits.keep_alive`.
     pub fn stalled(&self) -> u64 {
         self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed at once because their client had `limits.connections_per_client`.
+    pub fn crowded(&self) -> u64 {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// Connections of HTTP/2 closed for frames or resets that nothing explains: `limits.h2_frames`,
+    /// `limits.h2_resets`, and h2's own bounds.
+    pub fn floods(&self) -> u64 {
+        self.floods.load(Ordering::Relaxed)
     }
 
     /// Tasks that ended in a panic: bugs.
@@ -192,6 +212,8 @@ where
     }
     let counters = Arc::new(Counters::default());
     let slots = Arc::new(Semaphore::new(plan.limits.connections.min(Semaphore::MAX_PERMITS)));
+    let clients = Clients::new(plan.limits.connections_per_client, plan.trusted.clone());
+    let clients = Arc::new(clients);
     let phase = watch::Sender::new(Phase::Serving);
     let (started, starts) = mpsc::channel();
     let mut workers = Vec::with_capacity(count);
@@ -201,6 +223,7 @@ where
             limits: plan.limits.clone(),
             tls: plan.tls.clone(),
             slots: Arc::clone(&slots),
+            clients: Arc::clone(&clients),
             counters: Arc::clone(&counters),
             phase: phase.subscribe(),
         };

@@ -11,6 +11,7 @@ use csu_edge::proxy::engine::Served;
 
 const OPERATIONS: &str = include_str!("../docs/operations.md");
 const STOREFRONT: &str = include_str!("../docs/storefront.md");
+const SECURITY: &str = include_str!("../docs/security.md");
 const METRICS: &str = include_str!("../src/metrics.rs");
 
 /// Where the enums stand whose `as_str` ends up as a `detail`. Read as text: some are private, and
@@ -161,6 +162,36 @@ fn anchors(text: &str) -> BTreeSet<String> {
             title.chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
+}
+
+/// The text of every Rust file below these folders.
+fn sources(folders: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut left: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    let mut text = String::new();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    text
+}
+
+/// In docs/security.md what stands in backquotes in the last cell of a row are tests.
+#[test]
+fn every_test_that_a_promise_of_security_names_exists() {
+    let sources = sources(&["src", "tests"]);
+    let mut named = 0;
+    for row in SECURITY.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")) {
+        let last = row.rsplit(" | ").next().unwrap();
+        for test in last.split('`').skip(1).step_by(2) {
+            named += 1;
+            assert!(sources.contains(&format!("fn {test}()")), "there is no test {test}");
+        }
+    }
+    assert!(named > 30, "the tables of docs/security.md are not found");
 }
 
 #[test]

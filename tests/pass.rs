@@ -58,7 +58,8 @@ impl Handler for Passer {
 fn proxy_to(config: &config::Origin) -> Server {
     let origin = OriginClient::new(config).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let plan = Plan { name: "test", address, workers: 1, limits: Limits::default(), tls: None };
+    let (limits, trusted) = (Limits::default(), Vec::new());
+    let plan = Plan { name: "test", address, workers: 1, limits, trusted, tls: None };
     let make = move || Passer {
         origin: origin.with_own_connections(),
         rules: config::Forwarded { trusted: Vec::new(), send_forwarded: false },

@@ -94,7 +94,7 @@ impl Handler for Stage {
 fn start(limits: Limits, workers: usize, stage: &Stage) -> Server {
     let address = "127.0.0.1:0".parse().unwrap();
     let stage = stage.clone();
-    let plan = Plan { name: "test", address, workers, limits, tls: None };
+    let plan = Plan { name: "test", address, workers, limits, trusted: Vec::new(), tls: None };
     server::serve(&plan, move || stage.clone()).unwrap()
 }
 

@@ -295,9 +295,13 @@ fn limits(section: &Section<'_>) -> Limits {
     section.set("keyed_body_timeout", &mut limits.keyed_body_timeout, duration(WAIT));
     section.set("keep_alive", &mut limits.keep_alive, duration(WAIT));
     section.set("connections", &mut limits.connections, count(1..=1_000_000));
+    let per_client = &mut limits.connections_per_client;
+    section.set("connections_per_client", per_client, count(1..=1_000_000));
     section.set("fetches", &mut limits.fetches, count(1..=1_000_000));
     section.set("waiters", &mut limits.waiters, count(1..=1_000_000));
     section.set("h2_streams", &mut limits.h2_streams, count(1..=10_000));
+    section.set("h2_resets", &mut limits.h2_resets, count(10..=1_000_000));
+    section.set("h2_frames", &mut limits.h2_frames, count(100..=1_000_000));
     limits
 }
 

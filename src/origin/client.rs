@@ -27,6 +27,7 @@ use super::RequestBody;
 use crate::body::BodyError;
 use crate::config::{self, TlsRoots};
 use crate::error::ProxyError;
+use crate::framing;
 
 /// The most that is read ahead of a slow client from one HTTP/1.1 connection, and the largest
 /// head that the origin may send, in bytes.
@@ -154,7 +155,7 @@ impl OriginClient {
         loop {
             let before = frames_sent();
             match tokio::time::timeout(self.config.first_byte_timeout, &mut exchange).await {
-                Ok(outcome) => return outcome.map_err(|error| named(error.into())),
+                Ok(outcome) => return outcome.map_err(|error| named(error.into())).and_then(sound),
                 // A long upload is not a slow origin: the wait starts over while it moves.
                 Err(_) if frames_sent() != before => {}
                 Err(_) if progress.as_ref().is_some_and(|p| p.waits_for_client()) => {
@@ -242,6 +243,15 @@ fn add_private_ca(
         roots.add(certificate?)?;
     }
     if roots.len() == before { Err("it holds no certificate".into()) } else { Ok(()) }
+}
+
+/// Refuses an answer that could be read in two ways, and one that switches to a protocol that was
+/// not asked for (RFC 9110 §15.2.2): `Upgrade` is never forwarded. Dropped, its connection is closed.
+fn sound(response: Response<Incoming>) -> Result<Response<Incoming>, OriginError> {
+    if response.status().is_informational() || !framing::is_sound(response.headers()) {
+        return Err(OriginError::Broken("the answer's head is not sound".into()));
+    }
+    Ok(response)
 }
 
 /// Finds the name of a failure in its chain of causes.

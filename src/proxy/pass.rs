@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, EXPECT, HOST};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::{ALLOW, EXPECT};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -24,14 +24,9 @@ use crate::server::Peer;
 const ALLOWED: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// What is answered without asking anyone: CONNECT and TRACE are not for a gateway, `OPTIONS *`
-/// asks about this node itself (RFC 9110 §9.3.6–9.3.8), and a request of HTTP/1.1 that does not
-/// name exactly one host is refused (RFC 9112 §3.2), because others might read it differently.
+/// What is answered without asking anyone: CONNECT and TRACE are not for a gateway, and `OPTIONS *`
+/// asks about this node itself (RFC 9110 §9.3.6–9.3.8).
 pub fn answer_here<B>(request: &Request<B>) -> Option<Response<Body>> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Some(ProxyError::BadRequest.response());
-    }
     match *request.method() {
         Method::CONNECT | Method::TRACE => {
             let mut response: Response<Body> = ProxyError::MethodNotAllowed.response();

@@ -4,7 +4,8 @@
 //! marks in ticks of about a second, and the worker's sweep, once a tick, ends those whose marks
 //! are too old.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,10 +17,22 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::frames;
 use crate::config::Limits;
 
 /// Ticks for which a client may take the last bytes of a closing connection (RFC 9112 §9.6).
 const LINGER_TICKS: u32 = 2;
+
+/// What is read and forgotten meanwhile of a client of HTTP/2. One that is told to go for flooding
+/// would go on; in HTTP/1.1 it may be the body of a request that was refused.
+const LINGER_BYTES: usize = 256 << 10;
+
+/// Frames of HTTP/2 that a request may be followed by: windows, priorities, a reset.
+const FRAMES_A_REQUEST: u32 = 10;
+
+/// Bytes of answers that explain one more frame. Clients open their windows every few kilobytes at
+/// most; the acknowledgement of a PING, at 17 bytes, must not pay for the next one.
+const BYTES_A_FRAME: usize = 32;
 
 /// The worker's clock of ticks.
 pub(super) type Ticks = Rc<Cell<u32>>;
@@ -54,16 +67,25 @@ impl Overdue {
     }
 }
 
-/// The limits of [`Limits`] in ticks.
+/// The limits of [`Limits`] on one connection, times in ticks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TickLimits {
+pub(super) struct ConnectionLimits {
     head: u32,
     keep_alive: u32,
+    /// Frames of HTTP/2 past those that are explained.
+    frames: u32,
+    /// Streams of HTTP/2 that a client resets, past those that it lets end.
+    resets: u32,
 }
 
-impl TickLimits {
+impl ConnectionLimits {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { head: ticks(limits.header_timeout), keep_alive: ticks(limits.keep_alive) }
+        Self {
+            head: ticks(limits.header_timeout),
+            keep_alive: ticks(limits.keep_alive),
+            frames: limits.h2_frames,
+            resets: limits.h2_resets,
+        }
     }
 }
 
@@ -78,6 +100,7 @@ fn ticks(span: Duration) -> u32 {
 #[derive(Debug)]
 pub(super) struct Connection {
     ticks: Ticks,
+    limits: ConnectionLimits,
     order: Cell<Order>,
     task: AtomicWaker,
     exchanges: Cell<u32>,
@@ -88,13 +111,20 @@ pub(super) struct Connection {
     stalled_since: Cell<Option<u32>>,
     lingers_since: Cell<Option<u32>>,
     is_broken: Cell<bool>,
+    /// Answers of HTTP/2 whose next piece the client does not take, and since when.
+    untaken: RefCell<BTreeMap<u64, u32>>,
+    answers: Cell<u64>,
+    /// Frames of HTTP/2 that nothing explains.
+    frames: Cell<u32>,
+    resets: Cell<u32>,
 }
 
 impl Connection {
-    pub(super) fn new(ticks: Ticks) -> Self {
+    pub(super) fn new(ticks: Ticks, limits: ConnectionLimits) -> Self {
         let now = ticks.get();
         Self {
             ticks,
+            limits,
             order: Cell::new(Order::Serve),
             task: AtomicWaker::new(),
             exchanges: Cell::new(0),
@@ -105,6 +135,10 @@ impl Connection {
             stalled_since: Cell::new(None),
             lingers_since: Cell::new(None),
             is_broken: Cell::new(false),
+            untaken: RefCell::default(),
+            answers: Cell::new(0),
+            frames: Cell::new(0),
+            resets: Cell::new(0),
         }
     }
 
@@ -168,15 +202,85 @@ impl Connection {
         }
     }
 
+    pub(super) const fn is_multiplexed(&self) -> bool {
+        self.is_multiplexed.get()
+    }
+
+    /// The client began as HTTP/2 does.
+    pub(super) fn speaks_http_2(&self) {
+        self.is_multiplexed.set(true);
+    }
+
+    /// Whether all has been said, and only the client's end is waited for.
+    pub(super) const fn is_lingering(&self) -> bool {
+        self.lingers_since.get().is_some()
+    }
+
+    /// A number for an answer, for [`Connection::waits_for_client`].
+    pub(super) fn number_answer(&self) -> u64 {
+        self.answers.update(|answers| answers + 1);
+        self.answers.get()
+    }
+
+    /// A piece of this answer is there, and it is up to the client's window when the next is asked
+    /// for.
+    pub(super) fn waits_for_client(&self, answer: u64) {
+        self.untaken.borrow_mut().insert(answer, self.ticks.get());
+    }
+
+    /// The next piece of this answer is asked for, or the answer is at its end.
+    pub(super) fn waits_no_more(&self, answer: u64) {
+        self.untaken.borrow_mut().remove(&answer);
+    }
+
+    /// Bytes of an answer went out: the connection is in use, though all of its exchanges may have
+    /// been handed over.
+    pub(super) fn answer_moved(&self) {
+        self.idle_since.set(self.ticks.get());
+    }
+
+    /// A frame came. Those that ask for something explain others; bytes of bodies are bounded by
+    /// their windows, and how they are cut by h2.
+    pub(super) fn received_frame(&self, kind: u8) {
+        self.frames.set(match kind {
+            frames::HEADERS => self.frames.get().saturating_sub(FRAMES_A_REQUEST),
+            frames::DATA => self.frames.get(),
+            _ => self.frames.get().saturating_add(1),
+        });
+    }
+
+    /// Bytes of HTTP/2 went out.
+    pub(super) fn sent_bytes(&self, count: usize) {
+        let explained = u32::try_from(count / BYTES_A_FRAME).unwrap_or(u32::MAX);
+        self.frames.set(self.frames.get().saturating_sub(explained));
+    }
+
+    /// A stream ended: by its answer, or reset by the client before.
+    pub(super) fn end_stream(&self, is_whole: bool) {
+        let resets = self.resets.get();
+        self.resets.set(if is_whole { resets.saturating_sub(1) } else { resets + 1 });
+        if self.is_flooded() {
+            self.give(Order::Close);
+        }
+    }
+
+    /// Whether the client does more than it lets be answered.
+    pub(super) const fn is_flooded(&self) -> bool {
+        self.frames.get() > self.limits.frames || self.resets.get() > self.limits.resets
+    }
+
     /// Why this connection has to go, if it has to.
-    pub(super) fn overdue(&self, limits: TickLimits) -> Option<Overdue> {
+    pub(super) fn overdue(&self) -> Option<Overdue> {
+        let limits = self.limits;
         let is_past = |since: u32, limit| self.ticks.get().wrapping_sub(since) >= limit;
         let is_set_past = |since: &Cell<Option<u32>>, limit| {
             since.get().is_some_and(|since| is_past(since, limit))
         };
         if is_set_past(&self.lingers_since, LINGER_TICKS) {
             Some(Overdue::Lingering)
-        } else if is_set_past(&self.stalled_since, limits.keep_alive) {
+        } else if is_set_past(&self.stalled_since, limits.keep_alive)
+            || self.untaken.borrow().values().any(|&since| is_past(since, limits.keep_alive))
+        {
             Some(Overdue::Stalled)
         } else if self.exchanges.get() > 0 {
             None
@@ -193,11 +297,12 @@ impl Connection {
 pub(super) struct MarkedStream {
     socket: TcpStream,
     connection: Rc<Connection>,
+    lingered: usize,
 }
 
 impl MarkedStream {
     pub(super) const fn new(socket: TcpStream, connection: Rc<Connection>) -> Self {
-        Self { socket, connection }
+        Self { socket, connection, lingered: 0 }
     }
 
     /// Reads and forgets until the client has closed too. A socket closed over unread bytes sends
@@ -207,8 +312,11 @@ impl MarkedStream {
         while self.connection.stands_at(Order::Serve) {
             let mut buffer = ReadBuf::new(&mut scrap);
             match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) if !buffer.filled().is_empty() => self.lingered += buffer.filled().len(),
                 _ => break,
+            }
+            if self.connection.is_multiplexed() && self.lingered > LINGER_BYTES {
+                break;
             }
         }
         Poll::Ready(())
@@ -285,11 +393,13 @@ impl AsyncWrite for MarkedStream {
 mod tests {
     use super::*;
 
-    const LIMITS: TickLimits = TickLimits { head: 11, keep_alive: 76 };
+    const LIMITS: ConnectionLimits =
+        ConnectionLimits { head: 11, keep_alive: 76, frames: 100, resets: 3 };
+    const PING: u8 = 6;
 
     fn connection() -> (Ticks, Connection) {
         let ticks = Ticks::default();
-        (Rc::clone(&ticks), Connection::new(ticks))
+        (Rc::clone(&ticks), Connection::new(ticks, LIMITS))
     }
 
     #[test]
@@ -304,9 +414,9 @@ mod tests {
         let (now, connection) = connection();
         now.set(10);
         connection.received();
-        assert_eq!(connection.overdue(LIMITS), None);
+        assert_eq!(connection.overdue(), None);
         now.set(11);
-        assert_eq!(connection.overdue(LIMITS), Some(Overdue::SlowHead));
+        assert_eq!(connection.overdue(), Some(Overdue::SlowHead));
     }
 
     #[test]
@@ -314,13 +424,13 @@ mod tests {
         let (now, connection) = connection();
         connection.begin_exchange(false);
         now.set(50);
-        assert_eq!(connection.overdue(LIMITS), None, "an exchange may take as long as it takes");
+        assert_eq!(connection.overdue(), None, "an exchange may take as long as it takes");
         connection.end_exchange();
         now.set(100);
-        assert_eq!(connection.overdue(LIMITS), None, "kept alive");
+        assert_eq!(connection.overdue(), None, "kept alive");
         connection.received();
         now.set(111);
-        assert_eq!(connection.overdue(LIMITS), Some(Overdue::SlowHead));
+        assert_eq!(connection.overdue(), Some(Overdue::SlowHead));
     }
 
     #[test]
@@ -330,9 +440,9 @@ mod tests {
         connection.end_exchange();
         connection.received();
         now.set(75);
-        assert_eq!(connection.overdue(LIMITS), None);
+        assert_eq!(connection.overdue(), None);
         now.set(76);
-        assert_eq!(connection.overdue(LIMITS), Some(Overdue::Idle));
+        assert_eq!(connection.overdue(), Some(Overdue::Idle));
     }
 
     #[test]
@@ -342,11 +452,67 @@ mod tests {
         connection.sent::<()>(&Poll::Pending);
         now.set(75);
         connection.sent::<()>(&Poll::Pending);
-        assert_eq!(connection.overdue(LIMITS), None);
+        assert_eq!(connection.overdue(), None);
         now.set(76);
-        assert_eq!(connection.overdue(LIMITS), Some(Overdue::Stalled));
+        assert_eq!(connection.overdue(), Some(Overdue::Stalled));
         connection.sent(&Poll::Ready(()));
-        assert_eq!(connection.overdue(LIMITS), None);
+        assert_eq!(connection.overdue(), None);
+    }
+
+    #[test]
+    fn an_answer_that_goes_out_slowly_keeps_its_connection_from_being_idle() {
+        let (now, connection) = connection();
+        connection.begin_exchange(false);
+        connection.end_exchange();
+        now.set(75);
+        connection.answer_moved();
+        now.set(76);
+        assert_eq!(connection.overdue(), None);
+        now.set(151);
+        assert_eq!(connection.overdue(), Some(Overdue::Idle));
+    }
+
+    #[test]
+    fn one_answer_of_http_2_that_is_not_taken_is_overdue_though_others_are() {
+        let (now, connection) = connection();
+        connection.begin_exchange(true);
+        let (stuck, moving) = (connection.number_answer(), connection.number_answer());
+        connection.waits_for_client(stuck);
+        now.set(75);
+        connection.waits_for_client(moving);
+        connection.answer_moved();
+        assert_eq!(connection.overdue(), None);
+        now.set(76);
+        assert_eq!(connection.overdue(), Some(Overdue::Stalled));
+        connection.waits_no_more(stuck);
+        assert_eq!(connection.overdue(), None);
+    }
+
+    #[test]
+    fn frames_past_those_that_requests_and_answers_explain_are_a_flood() {
+        let (_, connection) = connection();
+        let pings = |count| (0..count).for_each(|_| connection.received_frame(PING));
+        pings(100);
+        assert!(!connection.is_flooded());
+        connection.received_frame(frames::HEADERS);
+        connection.sent_bytes(BYTES_A_FRAME * 20);
+        pings(30);
+        assert!(!connection.is_flooded());
+        pings(1);
+        assert!(connection.is_flooded());
+    }
+
+    #[test]
+    fn resets_past_what_is_let_end_are_a_flood() {
+        let (_, connection) = connection();
+        for is_whole in [true, false, false, false, true, false] {
+            connection.end_stream(is_whole);
+        }
+        assert!(!connection.is_flooded());
+        assert!(connection.stands_at(Order::Serve));
+        connection.end_stream(false);
+        assert!(connection.is_flooded());
+        assert!(connection.stands_at(Order::Close));
     }
 
     #[test]

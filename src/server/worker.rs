@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -21,8 +22,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
-use super::connection::{Connection, MarkedStream, Order, Overdue, TickLimits, Ticks};
+use super::clients::{Clients, Seat};
+use super::connection::{Connection, ConnectionLimits, MarkedStream, Order, Overdue, Ticks};
 use super::exchange::{self, HeadLimits};
+use super::frames::Watched;
 use super::{Counters, Handler, Peer, Phase, tls};
 use crate::config::Limits;
 use crate::tls::LiveTls;
@@ -37,9 +40,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// hyper refuses to work with a smaller buffer.
 const SMALLEST_BUFFER_BYTES: usize = 8192;
 
-/// What is read ahead of a slow client for one stream of HTTP/2.
-const SEND_BUFFER_BYTES: usize = 128 << 10;
-
 /// The fields that hyper parses without an allocation for each request.
 const FIELDS_ON_STACK: usize = 100;
 
@@ -48,6 +48,7 @@ pub(super) struct Run {
     pub(super) limits: Limits,
     pub(super) tls: Option<Arc<LiveTls>>,
     pub(super) slots: Arc<Semaphore>,
+    pub(super) clients: Arc<Clients>,
     pub(super) counters: Arc<Counters>,
     pub(super) phase: watch::Receiver<Phase>,
 }
@@ -58,7 +59,7 @@ struct Worker<H> {
     protocols: Protocols,
     tls: Option<Arc<LiveTls>>,
     head_limits: HeadLimits,
-    tick_limits: TickLimits,
+    connection_limits: ConnectionLimits,
     ticks: Ticks,
     connections: RefCell<Vec<Weak<Connection>>>,
     open: Cell<usize>,
@@ -74,7 +75,7 @@ impl Run {
             protocols: Protocols::new(&self.limits, &self.counters),
             tls: self.tls.clone(),
             head_limits: HeadLimits::new(&self.limits),
-            tick_limits: TickLimits::new(&self.limits),
+            connection_limits: ConnectionLimits::new(&self.limits),
             ticks: Ticks::default(),
             connections: RefCell::default(),
             open: Cell::new(0),
@@ -108,12 +109,13 @@ impl Run {
             loop {
                 match listener.accept().await {
                     Ok((socket, address)) => {
+                        let Some(seat) = self.seat(address) else { continue };
                         // Taken after the accept: a worker that held a slot while none connects
                         // to it would keep others from those that do.
                         let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                             return;
                         };
-                        worker.start(socket, address, slot);
+                        worker.start(socket, address, (slot, seat));
                     }
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
@@ -131,20 +133,30 @@ impl Run {
         }
         // What waits in the kernel's queue would be reset with the listener.
         while let Some(Ok((socket, address))) = listener.accept().now_or_never() {
+            let Some(seat) = self.seat(address) else { continue };
             let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
-            worker.start(socket, address, slot);
+            worker.start(socket, address, (slot, seat));
         }
+    }
+
+    /// `None` where the client has as many connections as it may: the new one is closed at once.
+    fn seat(&self, address: SocketAddr) -> Option<Seat> {
+        let seat = self.clients.seat(Peer::new(address).ip());
+        if seat.is_none() {
+            self.counters.crowded.fetch_add(1, Ordering::Relaxed);
+        }
+        seat
     }
 }
 
 impl<H: Handler> Worker<H> {
-    fn start(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
+    fn start(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, place: Place) {
         // Without it a small answer may wait for the client's delayed acknowledgement. A failure
         // means that the connection is gone already.
         let _ = socket.set_nodelay(true);
-        let connection = Rc::new(Connection::new(Rc::clone(&self.ticks)));
+        let connection = Rc::new(Connection::new(Rc::clone(&self.ticks), self.connection_limits));
         self.connections.borrow_mut().push(Rc::downgrade(&connection));
-        let opened = Opened::new(Rc::clone(self), slot);
+        let opened = Opened::new(Rc::clone(self), place);
         let worker = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let _opened = opened;
@@ -197,12 +209,16 @@ impl<H: Handler> Worker<H> {
             );
             answered.map(Ok::<_, Infallible>)
         });
-        let mut protocol = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+        let io = TokioIo::new(Watched::new(stream, Rc::clone(&connection)));
+        let mut protocol = pin!(protocol.serve_connection(io, service));
         let mut is_finishing = false;
         let outcome = poll_fn(|cx| {
             let order = connection.poll_order(cx);
             if order == Order::Close {
-                return Poll::Ready(Ok(()));
+                // One that only lingers has an end of its own to tell of.
+                let is_lingering = connection.is_lingering();
+                let served = if is_lingering { protocol.as_mut().poll(cx) } else { Poll::Pending };
+                return if served.is_ready() { served } else { Poll::Ready(Ok(())) };
             }
             // First, so that a request that has arrived already counts as one that runs.
             let served = protocol.as_mut().poll(cx);
@@ -213,7 +229,11 @@ impl<H: Handler> Worker<H> {
             protocol.as_mut().graceful_shutdown();
             protocol.as_mut().poll(cx)
         });
-        if let Err(error) = outcome.await {
+        let outcome = outcome.await;
+        if connection.is_flooded() || outcome.as_ref().is_err_and(|error| is_flood(&**error)) {
+            self.counters.floods.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Err(error) = outcome {
             tracing::debug!(%error, peer = %peer.ip(), "a connection broke off");
         }
     }
@@ -225,7 +245,7 @@ impl<H: Handler> Worker<H> {
             self.ticks.set(self.ticks.get().wrapping_add(1));
             self.connections.borrow_mut().retain(|connection| {
                 let Some(connection) = connection.upgrade() else { return false };
-                let Some(overdue) = connection.overdue(self.tick_limits) else { return true };
+                let Some(overdue) = connection.overdue() else { return true };
                 // An unused HTTP/2 connection is told that it is (GOAWAY), so that its client
                 // loses no request to the close; it has until the next tick.
                 let is_first_word = connection.stands_at(Order::Serve);
@@ -266,14 +286,17 @@ impl<H: Handler> Worker<H> {
 /// Counts a connection while its task lives, however that ends.
 struct Opened<H> {
     worker: Rc<Worker<H>>,
-    _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
+/// A connection's place among all, and among its client's.
+type Place = (OwnedSemaphorePermit, Seat);
+
 impl<H> Opened<H> {
-    fn new(worker: Rc<Worker<H>>, slot: OwnedSemaphorePermit) -> Self {
+    fn new(worker: Rc<Worker<H>>, place: Place) -> Self {
         worker.open.set(worker.open.get() + 1);
         worker.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        Self { worker, _slot: slot }
+        Self { worker, _place: place }
     }
 }
 
@@ -307,12 +330,23 @@ fn protocol(limits: &Limits, counters: &Arc<Counters>) -> auto::Builder<LocalExe
     if limits.header_fields > FIELDS_ON_STACK {
         protocol.http1().max_headers(limits.header_fields);
     }
+    let resets = usize::try_from(limits.h2_resets).unwrap_or(usize::MAX);
     protocol
         .http2()
         .max_concurrent_streams(limits.h2_streams)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+        .max_send_buf_size(exchange::PIECE_BYTES)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        // Reset before they were begun, and reset by h2 for their faults.
+        .max_pending_accept_reset_streams(resets)
+        .max_local_error_reset_streams(resets);
     protocol
+}
+
+/// Whether h2 ended the connection because its client asked for too much (RFC 9113 §10.5).
+fn is_flood(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<h2::Error>())
+        .any(|error| !error.is_remote() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
 }
 
 /// Runs HTTP/2's streams on the worker's own thread.

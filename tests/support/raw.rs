@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::wire::{Wire, soon};
+use super::wire::{Wire, field, soon};
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
@@ -95,4 +96,116 @@ pub fn cut(body: &str, content_length: usize) -> Manner {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {content_length}\r\n\
          connection: close\r\n\r\n{body}"
     ))
+}
+
+/// An origin that keeps every byte it gets, and gives each whole request the same answer.
+pub struct Recorder {
+    address: SocketAddr,
+    connections: Arc<Mutex<Vec<Vec<u8>>>>,
+    go: Arc<Semaphore>,
+    gone: Arc<Semaphore>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Recorder {
+    pub async fn start(answer: &'static str) -> Self {
+        Self::start_late(answer, "").await
+    }
+
+    /// The same, and what it sends on its first connection when it is told to.
+    pub async fn start_late(answer: &'static str, late: &'static str) -> Self {
+        let go = Arc::new(Semaphore::new(0));
+        let gone = Arc::new(Semaphore::new(0));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::default();
+        let gates = (Arc::clone(&go), Arc::clone(&gone));
+        let serving = record(listener, Arc::clone(&connections), answer, late, gates);
+        let serving = AbortOnDropHandle::new(tokio::spawn(serving));
+        Self { address, connections, go, gone, _serving: serving }
+    }
+
+    pub fn service_root(&self) -> String {
+        format!("http://{}/Commerce", self.address)
+    }
+
+    pub fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Sends what was to come late; returns when the first connection was closed over it.
+    pub async fn send_late(&self) {
+        self.go.add_permits(1);
+        soon(self.gone.acquire()).await.unwrap().forget();
+    }
+
+    /// What came on each connection, in their order.
+    pub fn connections(&self) -> Vec<String> {
+        let connections = self.connections.lock().unwrap();
+        connections.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    /// All that came, forgotten from here on.
+    pub fn take(&self) -> String {
+        let mut connections = self.connections.lock().unwrap();
+        let taken: Vec<u8> = connections.iter_mut().flat_map(std::mem::take).collect();
+        String::from_utf8(taken).unwrap()
+    }
+}
+
+async fn record(
+    listener: TcpListener,
+    connections: Arc<Mutex<Vec<Vec<u8>>>>,
+    answer: &'static str,
+    late: &'static str,
+    (go, gone): (Arc<Semaphore>, Arc<Semaphore>),
+) {
+    let mut open = tokio::task::JoinSet::new();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).unwrap();
+        let connections = Arc::clone(&connections);
+        let (go, gone) = (Arc::clone(&go), Arc::clone(&gone));
+        open.spawn(async move {
+            let at = {
+                let mut connections = connections.lock().unwrap();
+                connections.push(Vec::new());
+                connections.len() - 1
+            };
+            let mut request = Vec::new();
+            let mut bytes = vec![0; 64 << 10];
+            loop {
+                let read = tokio::select! {
+                    read = stream.read(&mut bytes) => read,
+                    Ok(go) = go.acquire(), if at == 0 => {
+                        go.forget();
+                        stream.write_all(late.as_bytes()).await.unwrap();
+                        continue;
+                    }
+                };
+                let Ok(count @ 1..) = read else { break };
+                connections.lock().unwrap()[at].extend_from_slice(&bytes[..count]);
+                request.extend_from_slice(&bytes[..count]);
+                if is_whole(&request) {
+                    request.clear();
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            if at == 0 {
+                gone.add_permits(1);
+            }
+        });
+    }
+}
+
+/// Whether a request of this proxy's is there to its end.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    if field(head, "transfer-encoding").is_some() {
+        return body.ends_with("0\r\n\r\n");
+    }
+    let length = field(head, "content-length").map_or(0, |length| length.parse().unwrap());
+    body.len() >= length
 }

@@ -96,6 +96,12 @@ impl Wire {
         bytes
     }
 
+    /// Whether an answer comes, rather than the end.
+    pub async fn is_answered(&mut self) -> bool {
+        let mut byte = [0];
+        matches!(soon(self.0.peek(&mut byte)).await, Ok(1))
+    }
+
     /// Reads and forgets up to `most` bytes; returns how many there were.
     pub async fn count(&mut self, most: usize) -> usize {
         let mut scrap = vec![0; 64 << 10];
