@@ -69,8 +69,13 @@ async fn a_client_that_takes_its_answer_slowly_gets_all_of_it() {
     })
     .await;
     // The second time the whole answer is at hand, and handed over at once.
+    let body = format!(r#"{{"value":"{}"}}"#, "x".repeat(LARGE));
+    origin.answer(move |_| json(body.clone()));
+    assert_eq!(node.get("/Commerce/GetTenderTypes()").await.status, 200);
     let mut client = Wire::connect(node.node.addresses().storefront).await;
-    client.send("GET /Commerce/Large HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.send("GET /Commerce/GetTenderTypes() HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let head = client.head().await;
+    assert!(head.contains("csu-edge; hit"), "{head}");
     let mut taken = 0;
     while taken < LARGE {
         tokio::time::sleep(Duration::from_millis(100)).await;
