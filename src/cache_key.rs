@@ -39,10 +39,14 @@ pub enum Field {
     Query = 11,
     /// The canonical body.
     Body = 12,
+    /// The selecting fields of a URL's variant, under the generic policy.
+    Variant = 13,
+    /// A part of a representation, and not the whole.
+    Part = 14,
 }
 
 impl Field {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Origin,
         Self::Oun,
         Self::Language,
@@ -55,6 +59,8 @@ impl Field {
         Self::Path,
         Self::Query,
         Self::Body,
+        Self::Variant,
+        Self::Part,
     ];
 
     /// The field as `/explain` names it.
@@ -72,6 +78,8 @@ impl Field {
             Self::Path => "path",
             Self::Query => "query",
             Self::Body => "body",
+            Self::Variant => "variant",
+            Self::Part => "part",
         }
     }
 }
@@ -84,6 +92,16 @@ pub struct CacheKey {
 }
 
 impl CacheKey {
+    /// A key that was stored in full, with its digest under the process's secret. `None` where
+    /// the bytes are not the fields of a key, in the order of their declaration.
+    pub fn from_full(full: &[u8], seed: &[u8; 16]) -> Option<Self> {
+        let key = CacheKeyBuilder { full: full.into() }.finish(seed);
+        let written: usize =
+            key.fields().map(|(_, value)| 1 + size_of::<u32>() + value.len()).sum();
+        let in_order = key.fields().is_sorted_by(|(a, _), (b, _)| a < b);
+        (written == full.len() && in_order).then_some(key)
+    }
+
     /// The digest, by which a stored response is found.
     pub const fn digest(&self) -> u128 {
         self.digest
@@ -106,6 +124,14 @@ impl CacheKey {
             let field = Field::ALL.into_iter().find(|field| *field as u8 == number)?;
             Some((field, value))
         })
+    }
+
+    /// The key with one more field, which comes after those that it has.
+    #[must_use]
+    pub fn with(&self, field: Field, value: &[u8], seed: &[u8; 16]) -> Self {
+        let extended = CacheKeyBuilder { full: self.full.to_vec() };
+        // 4 GiB of header fields are past every limit on a head.
+        extended.field(field, value).map_or_else(|| self.clone(), |key| key.finish(seed))
     }
 
     /// What the key occupies in memory, in bytes.

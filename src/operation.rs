@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::Method;
 
-pub use catalogue::{Catalogue, CatalogueError, CatalogueProblem};
+pub use catalogue::{Catalogue, CatalogueError, CatalogueProblem, is_private_set};
 pub use class::Class;
 pub use field_path::FieldPath;
 pub use id_kind::IdKind;

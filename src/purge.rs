@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::operation::Class;
-use crate::tag::{Tag, TagSet};
+use crate::tag::{Tag, TagHash, TagSet};
 
 pub use schedule::{Effect, Schedule, ScheduleFull};
 pub use table::PurgeTable;
@@ -36,6 +36,11 @@ pub use table::PurgeTable;
 pub struct Sequence(u64);
 
 impl Sequence {
+    /// The sequence number of a stamp that was written down.
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The sequence number as written in answers and metrics.
     pub const fn as_u64(self) -> u64 {
         self.0
@@ -138,6 +143,13 @@ pub enum PurgeState {
 #[derive(Debug, Default)]
 pub struct LastFoundUsable(AtomicU64);
 
+/// The marks that unsafe requests have made: since the last fold into one, and before it.
+#[derive(Debug, Default)]
+struct Invalidated {
+    latest: Vec<TagHash>,
+    folded: Vec<TagHash>,
+}
+
 /// The purge plane of one node, on a sequence of its own.
 #[derive(Debug)]
 pub struct PurgePlane {
@@ -145,7 +157,8 @@ pub struct PurgePlane {
     table: PurgeTable,
     /// Held over taking a number *and* applying it, so that the applied sequence never runs ahead
     /// of a purge with a lower number.
-    order: Mutex<()>,
+    order: Mutex<Invalidated>,
+    max_urls: usize,
     /// A tag's purge is forgotten once no answer fetched before it can still be alive.
     remembered_for: Duration,
 }
@@ -154,7 +167,15 @@ impl PurgePlane {
     /// A plane that remembers purges for `remembered_for` (at least the longest lifetime plus
     /// stale window) and at most `max_tags` tags.
     pub fn new(clock: Clock, remembered_for: Duration, max_tags: usize) -> Self {
-        Self { clock, table: PurgeTable::new(max_tags), order: Mutex::new(()), remembered_for }
+        let (table, order) = (PurgeTable::new(max_tags), Mutex::default());
+        Self { clock, table, order, max_urls: usize::MAX, remembered_for }
+    }
+
+    /// The same, which remembers at most about `max_urls` invalidations by themselves.
+    #[must_use]
+    pub const fn with_max_urls(mut self, max_urls: usize) -> Self {
+        self.max_urls = max_urls;
+        self
     }
 
     /// The sequence that this node has applied. Taken *before* a fetch leaves and stored with its
@@ -182,6 +203,38 @@ impl PurgePlane {
         let number = Sequence(self.table.applied().0 + 1);
         self.table.apply(number, request, self.clock.monotonic());
         number
+    }
+
+    /// Purges the tags of what an unsafe request has changed. Anyone can make such requests, so what
+    /// they fill is bounded apart from the rest: past the bound all URLs are purged at once, and no
+    /// answer by the catalogue with them.
+    ///
+    /// `watched` is what the request's own answer depends on, and the stamp from before it left: it
+    /// is told whether anything of that was purged meanwhile.
+    pub fn invalidate(
+        &self,
+        tags: Vec<Tag>,
+        watched: Option<(&TagSet, Sequence)>,
+    ) -> (Sequence, PurgeState) {
+        let mut invalidated = self.order.lock();
+        // Under the lock, so that no other purge comes between this look and our own number.
+        let meanwhile = watched
+            .map_or(PurgeState::HardPurged, |(tags, stamp)| self.table.state_of(tags, stamp));
+        let number = Sequence(self.table.applied().0 + 1);
+        let hashes = tags.iter().map(Tag::hash);
+        let hard = if invalidated.latest.len().saturating_add(tags.len()) > self.max_urls {
+            // Those that were folded the last time. The latest stay until the next, for readers
+            // that were looking before the fold's own mark stood.
+            self.table.drop_marks(&invalidated.folded);
+            invalidated.folded = std::mem::take(&mut invalidated.latest);
+            vec![Tag::generic()]
+        } else {
+            invalidated.latest.extend(hashes);
+            tags
+        };
+        let request = PurgeRequest { hard, soft: Vec::new() };
+        self.table.apply(number, &request, self.clock.monotonic());
+        (number, meanwhile)
     }
 
     /// Forgets purges that no living answer can be older than.
@@ -259,6 +312,25 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         plane.forget_old();
         assert_eq!(plane.remembered_tags(), 0);
+    }
+
+    #[test]
+    fn more_invalidated_urls_than_can_be_remembered_purge_all_urls_and_nothing_else() {
+        let plane = plane().with_max_urls(10);
+        let of_url: TagSet = [Tag::of_url("/a"), Tag::generic()].into_iter().collect();
+        let of_price: TagSet = [tag("price/item:1"), tag("price/*")].into_iter().collect();
+        let state = |tags, stamp| plane.check(tags, stamp, &LastFoundUsable::default());
+        let before = plane.stamp();
+        plane.invalidate(vec![Tag::of_url("/b")], None);
+        assert_eq!(state(&of_url, before), PurgeState::Usable);
+        plane.invalidate(vec![Tag::of_url("/a")], None);
+        assert_eq!(state(&of_url, before), PurgeState::HardPurged);
+        for n in 0..1_000 {
+            plane.invalidate(vec![Tag::of_url(&format!("/{n}"))], None);
+            assert_eq!(state(&of_url, before), PurgeState::HardPurged, "{n}");
+        }
+        assert!(plane.remembered_tags() <= 21, "{}", plane.remembered_tags());
+        assert_eq!(state(&of_price, before), PurgeState::Usable);
     }
 
     #[test]

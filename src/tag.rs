@@ -10,6 +10,8 @@
 //! | `search/category:5637144576` | it is a search within that category |
 //! | `price/customer:?` | it depends on a customer that the exchange does not name |
 //! | `price/*` | it depends on prices at all |
+//! | `generic/url:/media/a.png` | the catalogue does not know it, and that is its URL |
+//! | `generic/group:menus` | its origin put it into that cache group (RFC 9875) |
 //!
 //! The id `?` means *not known*: an answer whose channel, item, category or customer cannot be
 //! told from the exchange carries it, and every purge of that kind reaches it too. So a purge may
@@ -17,6 +19,7 @@
 
 use std::fmt;
 use std::hash::Hasher;
+use std::sync::LazyLock;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use siphasher::sip::SipHasher13;
@@ -49,11 +52,15 @@ pub enum TagKind {
     Customer,
     /// A price group.
     PriceGroup,
+    /// The path and query of what the catalogue does not know.
+    Url,
+    /// A cache group that the origin named.
+    Group,
 }
 
 impl TagKind {
     /// Every kind, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Product,
         Self::Item,
         Self::Warehouse,
@@ -62,6 +69,8 @@ impl TagKind {
         Self::Catalog,
         Self::Customer,
         Self::PriceGroup,
+        Self::Url,
+        Self::Group,
     ];
 
     /// The kind as it stands in a tag.
@@ -75,17 +84,27 @@ impl TagKind {
             Self::Catalog => "catalog",
             Self::Customer => "customer",
             Self::PriceGroup => "price-group",
+            Self::Url => "url",
+            Self::Group => "group",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
+
+    /// Whether ids of this kind belong to what the catalogue does not know.
+    const fn is_generic(self) -> bool {
+        matches!(self, Self::Url | Self::Group)
+    }
 }
 
 /// One name that an answer depends on and that a purge can name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Box<str>);
+
+/// What stands in a class's place for what the catalogue does not know.
+const GENERIC: &str = "generic";
 
 /// What ids must not carry raw: tags are written separated by white space and commas.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b'%').add(b'"');
@@ -95,13 +114,37 @@ impl Tag {
     /// behind a CSU compare ids without case; an id that is too long is cut, which can only make
     /// a purge reach more.
     pub fn new(class: Class, kind: TagKind, id: &str) -> Self {
+        Self::written(class.as_str(), kind, id)
+    }
+
+    /// `generic/url:…`: a path with its query, in its normal form.
+    pub fn of_url(target: &str) -> Self {
+        Self::written(GENERIC, TagKind::Url, target)
+    }
+
+    /// `generic/group:…`: a cache group.
+    pub fn of_group(name: &str) -> Self {
+        Self::written(GENERIC, TagKind::Group, name)
+    }
+
+    /// `generic/*`: all that the catalogue does not know.
+    pub fn generic() -> Self {
+        Self(format!("{GENERIC}/*").into())
+    }
+
+    fn written(class: &str, kind: TagKind, id: &str) -> Self {
         let mut end = id.len().min(MAX_ID_BYTES);
         while !id.is_char_boundary(end) {
             end -= 1;
         }
-        let id = id.get(..end).unwrap_or_default().to_ascii_lowercase();
+        let id = id.get(..end).unwrap_or_default();
+        // Cache groups are told apart by case (RFC 9875 §2.1).
+        let id = match kind {
+            TagKind::Group => id.to_owned(),
+            _ => id.to_ascii_lowercase(),
+        };
         let id = utf8_percent_encode(&id, ESCAPED);
-        Self(format!("{}/{}:{id}", class.as_str(), kind.as_str()).into())
+        Self(format!("{class}/{}:{id}", kind.as_str()).into())
     }
 
     /// `class/kind:?`, carried by what depends on an id that it does not name.
@@ -128,18 +171,23 @@ impl Tag {
             return Ok(Self::everything());
         }
         let (class, rest) = text.split_once('/').ok_or(TagError::Shape)?;
-        let class = Class::parse(class).ok_or_else(|| TagError::Class(class.to_owned()))?;
+        let is_generic = class == GENERIC;
+        if !is_generic && Class::parse(class).is_none() {
+            return Err(TagError::Class(class.to_owned()));
+        }
         if rest == "*" {
-            return Ok(Self::class(class));
+            return Ok(Self(text.into()));
         }
         let (kind, id) = rest.split_once(':').ok_or(TagError::Shape)?;
-        let kind = TagKind::parse(kind).ok_or_else(|| TagError::Kind(kind.to_owned()))?;
+        let kind = TagKind::parse(kind)
+            .filter(|kind| kind.is_generic() == is_generic)
+            .ok_or_else(|| TagError::Kind(kind.to_owned()))?;
         let id =
             percent_encoding::percent_decode_str(id).decode_utf8().map_err(|_| TagError::Id)?;
         if id.is_empty() || id.len() > MAX_ID_BYTES {
             return Err(TagError::Id);
         }
-        Ok(Self::new(class, kind, &id))
+        Ok(Self::written(class, kind, &id))
     }
 
     /// The tag as written.
@@ -182,13 +230,17 @@ pub enum TagError {
     Id,
 }
 
-/// A tag's 64-bit digest. Two tags that share one are purged together: too much, never too little.
+/// What tags are digested under: random, so that no client can choose URLs whose tags collide.
+static SEED: LazyLock<[u8; 16]> = LazyLock::new(rand::random);
+
+/// A tag's 64-bit digest, which means nothing outside of this process. Two tags that share one are
+/// purged together: too much, never too little.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TagHash(u64);
 
 impl TagHash {
     fn of(name: &str) -> Self {
-        let mut hasher = SipHasher13::new();
+        let mut hasher = SipHasher13::new_with_key(&SEED);
         hasher.write(name.as_bytes());
         Self(hasher.finish())
     }
@@ -210,6 +262,21 @@ impl TagSet {
     /// The tags in use, in order, without repetition.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.split_ascii_whitespace()
+    }
+
+    /// The tags in use as one text, which [`TagSet::from_names`] reads.
+    pub fn as_str(&self) -> &str {
+        &self.names
+    }
+
+    /// Reads tags as [`TagSet::as_str`] writes them. `None` where one is no tag or not written as
+    /// tags are, or they are not in order, each there once.
+    pub fn from_names(names: &str) -> Option<Self> {
+        let mut tags = Vec::new();
+        for name in names.split(' ').filter(|_| !names.is_empty()) {
+            tags.push(Tag::parse(name).ok().filter(|tag| tag.as_str() == name)?);
+        }
+        tags.is_sorted_by(|a, b| a < b).then(|| tags.into_iter().collect())
     }
 
     /// The digests, sorted.
@@ -242,9 +309,16 @@ mod tests {
 
     #[test]
     fn a_tag_is_read_as_it_is_written() {
-        for text in
-            ["*", "price/*", "price/item:82000", "search/category:?", "price/price-group:vip"]
-        {
+        for text in [
+            "*",
+            "price/*",
+            "price/item:82000",
+            "search/category:?",
+            "price/price-group:vip",
+            "generic/*",
+            "generic/url:/media/a.png?v=1",
+            "generic/group:menus",
+        ] {
             assert_eq!(Tag::parse(text).unwrap().as_str(), text);
         }
     }
@@ -262,8 +336,18 @@ mod tests {
         assert_eq!(Tag::parse("price/item"), Err(TagError::Shape));
         assert_eq!(Tag::parse("prices/item:1"), Err(TagError::Class("prices".into())));
         assert_eq!(Tag::parse("price/sku:1"), Err(TagError::Kind("sku".into())));
+        assert_eq!(Tag::parse("price/url:/a"), Err(TagError::Kind("url".into())));
+        assert_eq!(Tag::parse("generic/item:1"), Err(TagError::Kind("item".into())));
         assert_eq!(Tag::parse("price/item:"), Err(TagError::Id));
         assert_eq!(Tag::parse("price/item:%ff"), Err(TagError::Id));
+    }
+
+    #[test]
+    fn a_digest_is_of_this_process_alone() {
+        let mut unkeyed = SipHasher13::new();
+        unkeyed.write(b"generic/url:/a");
+        assert_eq!(Tag::of_url("/a").hash(), Tag::of_url("/a").hash());
+        assert_ne!(Tag::of_url("/a").hash().as_u64(), unkeyed.finish());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The built-in table and the configuration's rules, made into one list to look names up in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +16,19 @@ use crate::odata::{ResourcePath, is_identifier};
 const NEVER_STORED: [&str; 6] =
     ["Carts", "Customers", "SalesOrders", "ProductLists", "CommerceLists", "Shifts"];
 
+/// Whether what stands under this entity set is never kept.
+pub fn is_private_set(name: &str) -> bool {
+    NEVER_STORED.iter().any(|set| set.eq_ignore_ascii_case(name))
+}
+
 /// The operations whose answers may be kept, by name.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     operations: Box<[Arc<Operation>]>,
     /// Positions by the name after the slash.
     by_name: HashMap<Box<str>, Vec<usize>>,
+    /// Names of built-in operations that the configuration has taken out.
+    withdrawn: HashSet<Box<str>>,
 }
 
 /// What is wrong with one rule of the configuration.
@@ -82,10 +89,12 @@ impl Catalogue {
                 problem,
             }));
         }
-        if errors.is_empty() { Ok(Self::of(operations)) } else { Err(errors) }
+        let taken_out = rules.iter().filter(|rule| rule.cache == Some(false));
+        let withdrawn = taken_out.map(|rule| rule.name.as_str().into()).collect();
+        if errors.is_empty() { Ok(Self::of(operations, withdrawn)) } else { Err(errors) }
     }
 
-    fn of(operations: Vec<Operation>) -> Self {
+    fn of(operations: Vec<Operation>, withdrawn: HashSet<Box<str>>) -> Self {
         let mut by_name: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         let operations = operations
             .into_iter()
@@ -95,7 +104,16 @@ impl Catalogue {
                 Arc::new(Operation { index, ..operation })
             })
             .collect();
-        Self { operations, by_name }
+        Self { operations, by_name, withdrawn }
+    }
+
+    /// Whether the operator has taken this operation out: then it passes, under any policy.
+    pub fn has_withdrawn(&self, path: &ResourcePath) -> bool {
+        let operation = path.operation();
+        match path.entity_set() {
+            Some(set) => self.withdrawn.contains(&*format!("{set}/{operation}")),
+            None => self.withdrawn.contains(operation),
+        }
     }
 
     /// The operation that a request asks for. A HEAD is looked up as the GET it stands for.

@@ -99,6 +99,16 @@ impl PurgeTable {
         self.len.store(left, Ordering::Relaxed);
     }
 
+    /// Drops these marks, whose answers another mark reaches.
+    pub(super) fn drop_marks(&self, tags: &[TagHash]) {
+        for &tag in tags {
+            let removed = self.shard(tag).and_then(|marks| marks.write().remove(&tag));
+            if removed.is_some() {
+                self.len.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// How many tags have a mark.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)

@@ -19,9 +19,10 @@ use crate::stored_response::StoredResponse;
 
 const TIER: &str = "memory";
 
-/// What moka itself needs for an entry beside the stored response, in bytes: its node in the hash
-/// table, in the access-order queue and in the timer wheel.
-const ENTRY_OVERHEAD_BYTES: usize = 256;
+/// What moka itself needs for an entry beside the stored response, in bytes: its key, its node and
+/// its place in the hash table, in the access-order queue and in the timer wheel. With it the count
+/// of 20,000 small answers comes within a few percent of what their process grows by.
+const ENTRY_OVERHEAD_BYTES: usize = 576;
 
 type Entries = Cache<u128, Arc<StoredResponse>, BuildDigestHasher>;
 
@@ -74,6 +75,13 @@ impl MemoryTier {
             Some(held) if Arc::ptr_eq(held.value(), response) => Op::Remove,
             _ => Op::Nop,
         });
+    }
+
+    /// Removes a variant of a URL for which there is no more room beside the others.
+    pub fn remove_variant(&self, digest: u128) {
+        if self.entries.remove(&digest).is_some() {
+            self.metrics.evictions.with_label_values(&[TIER, "variants"]).inc();
+        }
     }
 
     /// Weighs a response anew, after its compressed forms were made. One that was replaced or
