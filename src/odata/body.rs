@@ -189,11 +189,12 @@ impl<'a> Walk<'a, '_> {
             let literal = self.string_literal()?;
             let name = decode(literal)?;
             self.expect(b':')?;
+            // Compared with each other here, since only some of them are written.
+            if name.contains('@') && !annotations.insert(name.to_ascii_lowercase()) {
+                return Err(BodyError::DuplicateMember);
+            }
             if is_dropped(&name) {
                 self.annotation()?;
-                if !annotations.insert(name.to_ascii_lowercase()) {
-                    return Err(BodyError::DuplicateMember);
-                }
             } else {
                 self.write_string(literal, &name)?;
                 let name_range = member_start..self.canonical.len();
@@ -529,6 +530,7 @@ mod tests {
             (r#"{"a":1,"\u0061":1}"#, BodyError::DuplicateMember),
             (r#"{"productIds":[1],"b":0,"ProductIds":[2]}"#, BodyError::DuplicateMember),
             (r#"{"@odata.type":"A","@odata.type":"B"}"#, BodyError::DuplicateMember),
+            (r#"{"@odata.type":"A","@ODATA.type":"B"}"#, BodyError::DuplicateMember),
             (r#"{"a":{"b":1,"b":2}}"#, BodyError::DuplicateMember),
             ("[1]", BodyError::NotAnObject),
             ("\"a\"", BodyError::NotAnObject),

@@ -23,8 +23,8 @@ impl QueryOptions {
         let mut options: Vec<(Box<str>, Option<Box<str>>)> = Vec::new();
         for piece in query.unwrap_or_default().split('&').filter(|piece| !piece.is_empty()) {
             let (name, value) = match piece.split_once('=') {
-                Some((name, value)) => (of_query_part(name)?, Some(of_query_part(value)?.into())),
-                None => (of_query_part(piece)?, None),
+                Some((name, value)) => (of_name(name)?, Some(of_query_part(value)?.into())),
+                None => (of_name(piece)?, None),
             };
             if !is_ignored(&name, ignored) {
                 options.push((name.into(), value));
@@ -86,8 +86,7 @@ impl QueryOptions {
     /// Takes the aliases that the path has resolved out of the options.
     ///
     /// # Errors
-    /// When there are aliases that the path does not use, or one is used in another option too:
-    /// what they mean there is not known.
+    /// When there are aliases that the path does not use: what they mean is not known.
     pub(super) fn take_out_aliases(&mut self, used: &[Box<str>]) -> Result<(), UrlError> {
         let is_alias = |name: &str| name.starts_with('@');
         let is_used = |name: &str| used.iter().any(|alias| name.strip_prefix('@') == Some(alias));
@@ -95,11 +94,13 @@ impl QueryOptions {
             return Err(UrlError::Alias);
         }
         self.0.retain(|(name, _)| !is_alias(name));
-        let mentions = |value: &str| used.iter().any(|alias| value.contains(&format!("@{alias}")));
-        if self.iter().any(|(_, value)| value.is_some_and(mentions)) {
-            return Err(UrlError::Alias);
-        }
         Ok(())
+    }
+
+    /// Whether the alias `@name` may be meant in an option's value.
+    pub(super) fn mention(&self, name: &str) -> bool {
+        let alias = format!("@{name}");
+        self.iter().any(|(_, value)| value.is_some_and(|value| value.contains(&alias)))
     }
 }
 
@@ -115,6 +116,11 @@ impl fmt::Display for QueryOptions {
         }
         Ok(())
     }
+}
+
+/// A name's first `=` would end it: `$skip%3D5` is an option of that name, and `$skip=5` is not.
+fn of_name(raw: &str) -> Result<String, UrlError> {
+    of_query_part(raw).map(|name| name.replace('=', "%3D"))
 }
 
 fn is_ignored(name: &str, ignored: &[String]) -> bool {
@@ -180,6 +186,8 @@ mod tests {
         assert_ne!(canonical("q=a+b"), canonical("q=a%20b"));
         assert_ne!(canonical("q=a+b"), canonical("q=a%2Bb"));
         assert_ne!(canonical("q"), canonical("q="));
+        assert_ne!(canonical("$skip%3D5"), canonical("$skip=5"));
+        assert_ne!(canonical("a%3Db=c"), canonical("a=b%3Dc"));
         assert_ne!(canonical("gclidx=1"), canonical(""));
     }
 }

@@ -90,14 +90,20 @@ impl ResourcePath {
     /// [`UrlError::Alias`] when an alias has no primitive value or is not used in the path alone.
     pub fn resolve_aliases(&mut self, options: &mut QueryOptions) -> Result<(), UrlError> {
         let mut used = Vec::new();
+        let mut sent = 0;
         let segments = self.binding.iter_mut().chain([&mut self.operation]);
         for literal in segments.flat_map(Segment::literals_mut) {
             if let Some(alias) = literal.alias().map(Box::from) {
                 *literal = options.alias(&alias)?;
                 used.push(alias);
             }
+            sent += usize::from(!literal.is_safe_in_path());
         }
-        options.take_out_aliases(&used)
+        options.take_out_aliases(&used)?;
+        // Nor may an option say by chance what is an alias only in what is sent.
+        let is_mentioned = used.iter().any(|alias| options.mention(alias))
+            || (1..=sent).any(|number| options.mention(&alias_sent(number)));
+        if is_mentioned { Err(UrlError::Alias) } else { Ok(()) }
     }
 
     /// The request target below the service root: the path and the query options. Values that a
@@ -118,7 +124,7 @@ impl ResourcePath {
             separator = '&';
         }
         for (i, value) in aliases.iter().enumerate() {
-            target.push_str(&format!("{separator}@p{}={}", i + 1, value.as_str()));
+            target.push_str(&format!("{separator}@{}={}", alias_sent(i + 1), value.as_str()));
             separator = '&';
         }
         target
@@ -186,7 +192,8 @@ impl Segment {
                 target.push_str(value.as_str());
             } else {
                 aliases.push(value);
-                target.push_str(&format!("@p{}", aliases.len()));
+                target.push('@');
+                target.push_str(&alias_sent(aliases.len()));
             }
         };
         target.push_str(&self.name);
@@ -208,6 +215,11 @@ impl Segment {
             }
         }
     }
+}
+
+/// The name of the alias by which a value is sent, counted from 1.
+fn alias_sent(number: usize) -> String {
+    format!("p{number}")
 }
 
 /// Reads what follows an opening parenthesis, up to the closing one at the segment's end.
@@ -342,6 +354,9 @@ mod tests {
             ("Products/Op(a=@p)", "@p=1&@p=2", UrlError::DuplicateOption),
             ("Products/Op(a=1)", "@p=1", UrlError::Alias),
             ("Products/Op(a=@p)", "@p=1&$filter=Price gt @p", UrlError::Alias),
+            // Sent as `@p1`, the value would become that of the filter too.
+            ("Products/Op(a='x y')", "$filter=Name eq @p1", UrlError::Alias),
+            ("Products/Op(a=1,b=@c)", "@c='x y'&$filter=Name eq @p1", UrlError::Alias),
         ];
         for (path, query, refusal) in refusals {
             assert_eq!(forms(path, query), Err(refusal), "{path}?{query}");
