@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     missing_docs,
     reason = "a benchmark that cannot set up must stop"
@@ -16,13 +17,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use csu_edge::cache_key::CacheKey;
 use csu_edge::caching::freshness::Freshness;
 use csu_edge::clock::Clock;
 use csu_edge::config::Config;
 use csu_edge::metrics::Metrics;
 use csu_edge::operation::{Catalogue, Class, Lifetimes};
-use csu_edge::proxy::Engine;
+use csu_edge::proxy::{Engine, Errand, Subject};
 use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeRequest};
 use csu_edge::server::Peer;
 use csu_edge::stored_response::{StoredBody, StoredResponse};
@@ -35,7 +35,7 @@ const BODY_BYTES: usize = 4_600;
 
 struct World {
     engine: Engine,
-    keys: Vec<CacheKey>,
+    errands: Vec<Errand>,
 }
 
 impl World {
@@ -46,8 +46,8 @@ impl World {
         let metrics = Metrics::new().unwrap();
         let engine =
             Engine::new(config, catalogue, Arc::new(plane), metrics, Clock::system()).unwrap();
-        let keys = (0..ENTRIES).map(|product| key(&engine, product)).collect();
-        let world = Self { engine, keys };
+        let errands = (0..ENTRIES).map(|product| errand(&engine, product)).collect();
+        let world = Self { engine, errands };
         for product in 0..ENTRIES {
             world.engine.store.put(&world.response(product));
         }
@@ -69,21 +69,19 @@ impl World {
         .collect();
         let hour = Duration::from_secs(3_600);
         Arc::new(StoredResponse {
-            key: self.keys[usize::try_from(product).unwrap()].clone(),
+            key: self.engine.flight_key(&self.errands[usize::try_from(product).unwrap()]),
             fetch_seq: self.engine.plane.stamp(),
-            freshness: Freshness {
-                received_at: self.engine.clock.now(),
-                initial_age: Duration::ZERO,
-                lifetimes: Lifetimes {
+            freshness: Freshness::of_catalogue(
+                self.engine.clock.now(),
+                Duration::ZERO,
+                Lifetimes {
                     fresh_for: hour,
                     stale_while_revalidate: Duration::ZERO,
                     stale_if_error: Duration::ZERO,
                 },
-                must_revalidate: false,
-            },
+            ),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
-            validator: None,
             tags,
             body: Arc::new(StoredBody::new(
                 Bytes::from(vec![b'x'; BODY_BYTES]),
@@ -95,28 +93,31 @@ impl World {
     }
 }
 
-fn key(engine: &Engine, product: u64) -> CacheKey {
+fn errand(engine: &Engine, product: u64) -> Errand {
     let head = Request::get(format!("/Commerce/Products({product})/GetById(channelId=5637154326)"))
         .body(())
         .unwrap()
         .into_parts()
         .0;
-    let call = engine.classify(&head.method, &head.uri).unwrap();
+    let Ok(Subject::Call(call)) = engine.classify(&head.method, &head.uri) else {
+        panic!("the catalogue knows it")
+    };
     let asker = engine.identify(&head.headers, call.operation.identity).unwrap();
     let peer = Peer::new("127.0.0.1:1".parse().unwrap());
-    engine.errand(call, &head, &Bytes::new(), asker, peer).unwrap().question.key
+    let errand = engine.errand(call, &head, &Bytes::new(), asker, peer).unwrap();
+    Errand::Operation(errand.into())
 }
 
 fn benchmarks(criterion: &mut Criterion) {
     let world = Arc::new(World::new());
     let mut next = 0;
-    let mut some_key = || {
-        next = (next + 7_919) % world.keys.len();
-        &world.keys[next]
+    let mut some_errand = || {
+        next = (next + 7_919) % world.errands.len();
+        &world.errands[next]
     };
 
     criterion.bench_function("look up, nothing purged since", |bencher| {
-        bencher.iter(|| black_box(world.engine.look_up(some_key())));
+        bencher.iter(|| black_box(world.engine.look_up(some_errand())));
     });
 
     // Other threads that look up as well, as workers do.
@@ -124,8 +125,8 @@ fn benchmarks(criterion: &mut Criterion) {
     let other = std::thread::spawn({
         let (world, stop) = (Arc::clone(&world), Arc::clone(&stop));
         move || {
-            for key in world.keys.iter().cycle() {
-                black_box(world.engine.look_up(key));
+            for errand in world.errands.iter().cycle() {
+                black_box(world.engine.look_up(errand));
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
@@ -133,7 +134,7 @@ fn benchmarks(criterion: &mut Criterion) {
         }
     });
     criterion.bench_function("look up, another thread too", |bencher| {
-        bencher.iter(|| black_box(world.engine.look_up(some_key())));
+        bencher.iter(|| black_box(world.engine.look_up(some_errand())));
     });
     stop.store(true, Ordering::Relaxed);
     other.join().unwrap();
@@ -143,7 +144,7 @@ fn benchmarks(criterion: &mut Criterion) {
     criterion.bench_function("purge of one tag, then a look-up", |bencher| {
         bencher.iter(|| {
             world.engine.plane.purge(&elsewhere);
-            black_box(world.engine.look_up(some_key()))
+            black_box(world.engine.look_up(some_errand()))
         });
     });
 

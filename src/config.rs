@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::operation::{Class, Identity, Lifetimes};
 
 mod credential;
+mod generic;
 mod load;
 mod mistake;
 mod reader;
@@ -17,6 +18,7 @@ mod secret;
 mod tls;
 mod values;
 
+pub use generic::{Generic, GenericPolicy, RequestFields};
 pub use mistake::{ConfigErrors, Mistake, Place};
 pub use secret::Secret;
 pub use tls::{ListenerTls, Tls, TlsVersion};
@@ -40,6 +42,8 @@ pub struct Config {
     pub absent: Absent,
     /// `[[operation]]`: additions to and overrides of the built-in operation catalogue, in order.
     pub operations: Vec<OperationRule>,
+    /// `[generic]`: what the catalogue does not know.
+    pub generic: Generic,
     /// `[key]`: what is left out of the cache key.
     pub key: KeyRules,
     /// `[cors]`: absent, preflights pass and no CORS header is added.
@@ -243,6 +247,10 @@ pub struct Limits {
     pub waiters: usize,
     /// HTTP/2 streams at once on one connection. Default 128.
     pub h2_streams: u32,
+    /// Variants of one URL that are kept side by side; past it the oldest goes. Default 32.
+    pub variants: usize,
+    /// Ranges that one request may ask for; past it the answer comes whole. Default 16.
+    pub ranges: usize,
     /// Streams that a client may reset on one HTTP/2 connection, past those that it lets end (the
     /// connection is closed). Default 200.
     pub h2_resets: u32,
@@ -256,6 +264,9 @@ pub struct Limits {
 pub struct Purge {
     /// Tags whose last purge is remembered; past it everything is purged. Default 4,000,000.
     pub max_tags: usize,
+    /// URLs whose invalidation by an unsafe request is remembered by itself; past it all URLs of the
+    /// generic policy are purged. Default 100,000.
+    pub max_urls: usize,
 }
 
 /// `[ingest]`.
@@ -311,6 +322,7 @@ impl Config {
             classes: ClassLifetimes::default(),
             absent: Absent::default(),
             operations: Vec::new(),
+            generic: Generic::default(),
             key: KeyRules::default(),
             cors: None,
             forwarded: Forwarded::default(),
@@ -463,6 +475,8 @@ impl Default for Limits {
             fetches: 1_000,
             waiters: 10_000,
             h2_streams: 128,
+            variants: 32,
+            ranges: 16,
             h2_resets: 200,
             h2_frames: 1_000,
         }
@@ -471,7 +485,7 @@ impl Default for Limits {
 
 impl Default for Purge {
     fn default() -> Self {
-        Self { max_tags: 4_000_000 }
+        Self { max_tags: 4_000_000, max_urls: 100_000 }
     }
 }
 

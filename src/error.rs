@@ -28,6 +28,9 @@ pub enum ProxyError {
     /// The origin did not answer in time.
     #[error("the origin did not answer in time")]
     OriginTimeout,
+    /// The client would have a stored answer or none (RFC 9111 §5.2.1.7).
+    #[error("nothing is stored that may be used, and only that was asked for")]
+    NotCached,
     /// More clients wait on one fetch than `limits.waiters`.
     #[error("too many requests wait for the same answer")]
     TooManyWaiters,
@@ -50,6 +53,7 @@ impl ProxyError {
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginBroken => "origin-broken",
             Self::OriginTimeout => "origin-timeout",
+            Self::NotCached => "only-if-cached",
             Self::TooManyWaiters => "too-many-waiters",
             Self::TooManyFetches => "too-many-fetches",
             Self::Internal => "internal",
@@ -64,7 +68,7 @@ impl ProxyError {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::HeaderFieldsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::OriginUnreachable | Self::OriginBroken => StatusCode::BAD_GATEWAY,
-            Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::OriginTimeout | Self::NotCached => StatusCode::GATEWAY_TIMEOUT,
             Self::TooManyWaiters | Self::TooManyFetches => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }

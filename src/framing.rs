@@ -5,8 +5,8 @@
 //! splitting). hyper frames a message by the last coding and the last agreeing length; here only
 //! what can be read in one way passes.
 
-use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName};
 
 /// Whether a message's framing can be read in one way only.
 ///
@@ -27,6 +27,23 @@ pub(crate) fn is_sound(headers: &HeaderMap) -> bool {
     }
 }
 
+/// The same for an answer of the origin, whose body may also end with its connection: where the last
+/// coding is not `chunked`, that is its end (RFC 9112 §6.3). So a coding that nobody knows leaves no
+/// doubt about the end; what would have to be undone is refused.
+pub(crate) fn is_sound_answer(headers: &HeaderMap) -> bool {
+    const KNOWN: [&str; 7] =
+        ["chunked", "compress", "deflate", "gzip", "identity", "x-compress", "x-gzip"];
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let (Some(coding), None) = (codings.next(), codings.next())
+        && !headers.contains_key(CONTENT_LENGTH)
+        && let Ok(coding) = HeaderName::from_bytes(coding.as_bytes())
+        && !KNOWN.contains(&coding.as_str())
+    {
+        return true;
+    }
+    is_sound(headers)
+}
+
 fn is_digits(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
@@ -34,7 +51,7 @@ fn is_digits(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     #[test]
     fn only_what_can_be_read_in_one_way_is_sound() {
@@ -69,6 +86,8 @@ mod tests {
                 })
                 .collect();
             assert_eq!(is_sound(&headers), sound, "{lines:?}");
+            let ends_with_the_connection = lines == [(te, "xchunked")];
+            assert_eq!(is_sound_answer(&headers), sound || ends_with_the_connection, "{lines:?}");
         }
     }
 }

@@ -113,7 +113,7 @@ impl Metrics {
             )?,
             unstored: declare.counters(
                 "unstored_total",
-                "Answers to catalogue operations that were not stored, by reason",
+                "Answers that might have been stored and were not, by reason",
                 &["reason"],
             )?,
             origin_requests: declare.counters(

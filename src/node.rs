@@ -105,9 +105,10 @@ impl Node {
         let metrics = Metrics::new()?;
         let catalogue =
             Catalogue::new(&config.operations, &config.classes).map_err(StartError::Catalogue)?;
-        let remembered_for =
-            catalogue.longest_life() + config.origin.fetch_timeout.max(LATEST_LANDING);
-        let plane = Arc::new(PurgePlane::new(clock.clone(), remembered_for, config.purge.max_tags));
+        let longest_life = catalogue.longest_life().max(config.generic.longest_life());
+        let remembered_for = longest_life + config.origin.fetch_timeout.max(LATEST_LANDING);
+        let plane = PurgePlane::new(clock.clone(), remembered_for, config.purge.max_tags);
+        let plane = Arc::new(plane.with_max_urls(config.purge.max_urls));
         let origin = OriginClient::new(&config.origin)?;
         let ingest = Arc::new(Ingest::new(
             config.ingest.clone(),

@@ -8,10 +8,12 @@
 //!
 //! * **receive**: the proxy answers CORS preflights itself; everything else goes on.
 //! * **classify**: by the operation catalogue, an allow-list of names, never by method. What is not
-//!   in it passes: streamed both ways, nothing buffered, nothing stored.
+//!   in it passes, streamed both ways, nothing buffered, nothing stored; or, where the operator
+//!   wants it, a GET or HEAD goes on as a URL's, to be kept by HTTP's own rules.
 //! * **key**: who asks ([`identity`]) and what is asked ([`crate::question`]). What cannot be
 //!   understood is never guessed: it passes.
-//! * **look up**: fresh, stale or missing ([`lookup`]); time and purges decide.
+//! * **look up**: fresh, stale or missing ([`lookup`]); time and purges decide, and what a client
+//!   asks of caches.
 //! * **fetch**: one for all who ask the same ([`flight`], [`fetch`]), stamped before it leaves.
 //! * **deliver**: the form the client prefers, its 304, `Age` and `Cache-Status` (`deliver`).
 
@@ -28,26 +30,29 @@ pub mod fields;
 pub mod flight;
 pub mod forwarded;
 pub mod identity;
+mod invalidate;
+mod keep;
 pub mod lookup;
 pub mod pass;
+mod posted;
+pub mod resource;
 
 use std::error::Error;
 use std::sync::Arc;
 
 use http::header::ORIGIN;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
-use deliver::Terms;
+use deliver::{Hand, Terms};
 use engine::{Purpose, Served};
 use errand::{Detour, Unkeyed, whole};
 use fetch::FetchOrigin;
-use flight::{Boarding, Outcome};
+use flight::{Boarding, Outcome, Withheld};
 use lookup::Lookup;
 
 use crate::body::Body;
-use crate::caching::storability::Unstorable;
 use crate::error::ProxyError;
 use crate::operation::Operation;
 use crate::origin::{OriginClient, RequestBody};
@@ -57,7 +62,7 @@ use crate::stored_response::StoredResponse;
 
 pub use decoded_body::OriginBody;
 pub use engine::Engine;
-pub use errand::{Call, Errand};
+pub use errand::{Call, Errand, OperationErrand, Subject};
 
 /// Point-of-sale devices authenticate with this; nothing of theirs is cached.
 const DEVICE_TOKEN: HeaderName = HeaderName::from_static("devicetoken");
@@ -75,6 +80,16 @@ struct Answered {
     response: Response<Body>,
     operation: Option<Arc<Operation>>,
     served: Served,
+}
+
+impl Answered {
+    /// With the fields that are for the one who asked first.
+    fn with(mut self, hand: Hand, withheld: Withheld) -> Self {
+        if let (Hand::First, Some(withheld)) = (hand, withheld) {
+            self.response.headers_mut().extend((*withheld).clone());
+        }
+        self
+    }
 }
 
 impl Proxy {
@@ -117,27 +132,33 @@ impl Proxy {
         if let Some(answered) = self.receive(&request) {
             return answered;
         }
-        let call = match self.classify(&request) {
-            Ok(call) => call,
+        let subject = match self.classify(&request) {
+            Ok(subject) => subject,
             Err(detour) => return self.pass(whole(request), peer, None, detour).await,
         };
-        let terms = Terms::of(&request);
-        let operation = Arc::clone(&call.operation);
-        let errand = match errand::read(&self.engine, call, request, peer).await {
+        let terms = Terms::of(&request, self.engine.config.limits.ranges);
+        let operation = subject.operation().cloned();
+        let errand = match errand::read(&self.engine, subject, request, peer).await {
             Ok(errand) => Arc::new(errand),
             Err(Unkeyed::Pass(request, detour)) => {
-                return self.pass(*request, peer, Some(operation), detour).await;
+                return self.pass(*request, peer, operation, detour).await;
             }
             Err(Unkeyed::Fail(error)) => return refused(operation, error),
         };
         // From here on the request has arrived: no purge that stands by now may be missed.
         let arrived = self.engine.plane.stamp();
-        match self.engine.look_up(&errand.question.key) {
+        match self.engine.look_up(&errand) {
             Lookup::Fresh(stored) => self.hit(&errand, &terms, &stored).await,
-            Lookup::Stale(stored, stale) if stale.while_revalidating => {
+            Lookup::Stale(stored, stale) if stale.while_revalidating && errand.may_refresh() => {
                 self.revalidate_behind(&errand);
-                self.stale_hit(&errand, &terms, &stored).await
+                let how = CacheStatus::default().with_detail("stale-while-revalidate");
+                self.stale_hit(&errand, &terms, &stored, how).await
             }
+            Lookup::Stale(stored, stale) if stale.to_this_client => {
+                let how = CacheStatus::default().with_detail("max-stale");
+                self.stale_hit(&errand, &terms, &stored, how).await
+            }
+            _ if errand.directives().only_if_cached => refused(operation, ProxyError::NotCached),
             lookup => self.fetch(&errand, &terms, arrived, lookup).await,
         }
     }
@@ -151,8 +172,8 @@ impl Proxy {
         self.engine.cors.as_ref()?.preflight(request).map(itself)
     }
 
-    /// The call that the request makes of one of the catalogue's operations.
-    fn classify(&self, request: &Request<Incoming>) -> Result<Call, Detour> {
+    /// What the request is about: an operation of the catalogue, or a URL that it does not know.
+    fn classify(&self, request: &Request<Incoming>) -> Result<Subject, Detour> {
         if request.headers().contains_key(DEVICE_TOKEN) {
             return Err(Detour::DeviceToken);
         }
@@ -161,19 +182,26 @@ impl Proxy {
 
     async fn hit(&self, errand: &Errand, terms: &Terms, stored: &StoredResponse) -> Answered {
         let status = CacheStatus::hit(stored.freshness.ttl_seconds(self.engine.clock.now()));
-        self.deliver(errand, terms, stored, status, Served::Hit).await
+        self.deliver(errand, terms, stored, Hand::Second, status, Served::Hit).await
     }
 
-    async fn stale_hit(&self, errand: &Errand, terms: &Terms, stored: &StoredResponse) -> Answered {
+    async fn stale_hit(
+        &self,
+        errand: &Errand,
+        terms: &Terms,
+        stored: &StoredResponse,
+        how: CacheStatus,
+    ) -> Answered {
         // Softly purged, it has lifetime left and is stale all the same.
         let ttl = stored.freshness.ttl_seconds(self.engine.clock.now()).min(0);
-        let status = CacheStatus::hit(ttl).with_detail("stale-while-revalidate");
-        self.deliver(errand, terms, stored, status, Served::Stale).await
+        let status = CacheStatus { ttl_seconds: Some(ttl), ..how };
+        self.deliver(errand, terms, stored, Hand::Second, status, Served::Stale).await
     }
 
     /// Starts a fetch that nobody waits for, unless one is under way.
     fn revalidate_behind(&self, errand: &Arc<Errand>) {
-        let board = self.engine.flights.board(&errand.question.key, &self.engine.plane, None);
+        let key = self.engine.flight_key(errand);
+        let board = self.engine.flights.board(&key, &self.engine.plane, None);
         if let Ok(Boarding::Lead(takeoff, _)) = board {
             self.take_off(errand, takeoff);
         }
@@ -186,9 +214,9 @@ impl Proxy {
         errand: &Arc<Errand>,
         takeoff: flight::Takeoff,
     ) -> Option<Arc<StoredResponse>> {
-        match self.engine.look_up(&errand.question.key) {
+        match self.engine.look_up(errand) {
             Lookup::Fresh(stored) => {
-                takeoff.land(Outcome::Stored(Arc::clone(&stored)));
+                takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
                 Some(stored)
             }
             lookup => {
@@ -206,13 +234,14 @@ impl Proxy {
         arrived: Sequence,
         lookup: Lookup,
     ) -> Answered {
-        let key = &errand.question.key;
-        if self.engine.flights.goes_alone(key).is_some() {
+        let mut not_before = None;
+        let mut was_other_variant = false;
+        let mut key = self.engine.flight_key(errand);
+        if errand.is_personal() || self.engine.flights.goes_alone(&key).is_some() {
             return self.fetch_alone(errand, terms, &lookup).await;
         }
-        let mut not_before = None;
         loop {
-            let board = self.engine.flights.board(key, &self.engine.plane, not_before);
+            let board = self.engine.flights.board(&key, &self.engine.plane, not_before);
             let (waiter, collapsed) = match board {
                 Err(error) => return self.turn_away(errand, terms, &lookup, error).await,
                 Ok(Boarding::Follow(waiter)) => (waiter, true),
@@ -229,6 +258,16 @@ impl Proxy {
                 Some(outcome) if collapsed && !outcome.may_be_shared() => {
                     return self.fetch_alone(errand, terms, &lookup).await;
                 }
+                Some(outcome) if collapsed && !self.engine.selects(errand, &outcome) => {
+                    // Another variant of the URL. By now it is known how they differ, unless the
+                    // origin changes its mind each time.
+                    let told_apart = self.engine.flight_key(errand);
+                    if told_apart == key || was_other_variant {
+                        return self.fetch_alone(errand, terms, &lookup).await;
+                    }
+                    was_other_variant = true;
+                    key = told_apart;
+                }
                 Some(outcome) => {
                     return self.conclude(errand, terms, &lookup, outcome, collapsed).await;
                 }
@@ -244,22 +283,23 @@ impl Proxy {
         lookup: &Lookup,
         error: ProxyError,
     ) -> Answered {
-        let Some(stored) = self.engine.stands_in(lookup) else {
-            return refused(Arc::clone(&errand.operation), error);
+        let Some(stored) = self.engine.stands_in(errand, lookup) else {
+            return refused(errand.operation().cloned(), error);
         };
         let ttl = stored.freshness.ttl_seconds(self.engine.clock.now());
         let status = CacheStatus::hit(ttl).with_detail("stale-if-error");
-        self.deliver(errand, terms, &stored, status, Served::StaleIfError).await
+        self.deliver(errand, terms, &stored, Hand::Second, status, Served::StaleIfError).await
     }
 
     /// Gets the answer for this request only: the one that another got was not for all.
     async fn fetch_alone(&self, errand: &Arc<Errand>, terms: &Terms, lookup: &Lookup) -> Answered {
-        let key = &errand.question.key;
-        let (takeoff, waiter) = match self.engine.flights.alone(key, &self.engine.plane) {
+        let key = self.engine.flight_key(errand);
+        let (takeoff, waiter) = match self.engine.flights.alone(&key, &self.engine.plane) {
             Err(error) => return self.turn_away(errand, terms, lookup, error).await,
             Ok(alone) => alone,
         };
-        self.depart(errand, None, takeoff);
+        let previous = lookup.previous().cloned();
+        self.depart(errand, previous, takeoff);
         let outcome = waiter.last_outcome().await;
         self.conclude(errand, terms, lookup, outcome, false).await
     }
@@ -291,7 +331,7 @@ impl Proxy {
         };
         let served = if collapsed { Served::Collapsed } else { Served::Miss };
         if outcome.is_origin_failure()
-            && let Some(stored) = self.engine.stands_in(lookup)
+            && let Some(stored) = self.engine.stands_in(errand, lookup)
         {
             let now = self.engine.clock.now();
             let status = CacheStatus {
@@ -299,27 +339,34 @@ impl Proxy {
                 ttl_seconds: Some(stored.freshness.ttl_seconds(now)),
                 ..forwarded.with_detail("stale-if-error")
             };
-            return self.deliver(errand, terms, &stored, status, Served::StaleIfError).await;
+            let hand = Hand::Second;
+            return self.deliver(errand, terms, &stored, hand, status, Served::StaleIfError).await;
         }
-        let operation = Some(Arc::clone(&errand.operation));
+        let operation = errand.operation().cloned();
+        let hand = if collapsed { Hand::Second } else { Hand::First };
         match outcome {
-            Outcome::Stored(stored) => {
+            Outcome::Stored(stored, withheld) => {
                 let status = CacheStatus { stored: true, ..forwarded };
-                self.deliver(errand, terms, &stored, status, served).await
+                let answered = self.deliver(errand, terms, &stored, hand, status, served).await;
+                answered.with(hand, withheld)
+            }
+            Outcome::Confirmed(stored, withheld) => {
+                let forward_status = Some(StatusCode::NOT_MODIFIED);
+                let status = CacheStatus { stored: true, forward_status, ..forwarded };
+                let answered = self.deliver(errand, terms, &stored, hand, status, served).await;
+                answered.with(hand, withheld)
             }
             Outcome::Unstored(answer) => {
                 let status = forwarded.with_detail(answer.reason.as_str());
-                let response = deliver::unstored(terms, &answer, &errand.public_root, status);
+                let response = deliver::unstored(terms, &answer, errand.public_root(), status);
                 Answered { response, operation, served }
             }
-            Outcome::Oversized(answer) => match answer.take() {
+            Outcome::Streamed(answer) => match answer.take() {
                 Some(response) => {
-                    let status = forwarded.with_detail(Unstorable::TooLarge.as_str());
-                    Answered {
-                        response: deliver::oversized(terms, response, status),
-                        operation,
-                        served,
-                    }
+                    let status = forwarded.with_detail(answer.reason().as_str());
+                    let is_by_catalogue = operation.is_some();
+                    let response = deliver::streamed(terms, response, is_by_catalogue, status);
+                    Answered { response, operation, served }
                 }
                 None => failed(operation, ProxyError::Internal, forwarded),
             },
@@ -332,12 +379,14 @@ impl Proxy {
         errand: &Errand,
         terms: &Terms,
         stored: &StoredResponse,
+        hand: Hand,
         status: CacheStatus,
         served: Served,
     ) -> Answered {
         let now = self.engine.clock.now();
-        let response = deliver::stored(terms, stored, &errand.public_root, status, now).await;
-        Answered { response, operation: Some(Arc::clone(&errand.operation)), served }
+        let root = errand.public_root();
+        let response = deliver::stored(terms, stored, root, hand, status, now).await;
+        Answered { response, operation: errand.operation().cloned(), served }
     }
 
     /// Streams the request to the origin and the answer back.
@@ -349,7 +398,11 @@ impl Proxy {
         detour: Detour,
     ) -> Answered {
         let forwarded = &self.engine.config.forwarded;
-        let bypass = CacheStatus::forwarded(Forwarded::Bypass);
+        let bypass = match detour {
+            Detour::Method => CacheStatus::forwarded(Forwarded::Method),
+            _ => CacheStatus::forwarded(Forwarded::Bypass).with_detail(detour.as_str()),
+        };
+        let write = self.engine.write(&request);
         let passing = pass::pass(&self.origin, forwarded, peer, request);
         let mut response = match self.engine.asking(Purpose::Pass, passing).await {
             Ok(response) => response,
@@ -359,8 +412,16 @@ impl Proxy {
                 return failed(operation, ProxyError::from(&error), bypass);
             }
         };
-        let status = bypass.with_detail(detour.as_str());
-        response.headers_mut().append(CACHE_STATUS, status.to_value());
+        if let Some(write) = write {
+            response = match self.engine.settle(write, response).await {
+                Ok(response) => response,
+                Err(error) => {
+                    tracing::info!(%error, "the origin's answer broke off");
+                    return failed(operation, ProxyError::OriginBroken, bypass);
+                }
+            };
+        }
+        response.headers_mut().append(CACHE_STATUS, bypass.to_value());
         Answered { response, operation, served: Served::Pass }
     }
 }
@@ -378,8 +439,8 @@ fn failed(
 }
 
 /// Not asked of anyone.
-fn refused(operation: Arc<Operation>, error: ProxyError) -> Answered {
+fn refused(operation: Option<Arc<Operation>>, error: ProxyError) -> Answered {
     let mut response = error.response::<Body>();
     response.headers_mut().insert(CACHE_STATUS, CacheStatus::neither(error.as_str()));
-    Answered { response, operation: Some(operation), served: Served::Error }
+    Answered { response, operation, served: Served::Error }
 }

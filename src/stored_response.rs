@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::answer;
@@ -33,10 +33,8 @@ pub struct StoredResponse {
     pub freshness: Freshness,
     /// The status.
     pub status: StatusCode,
-    /// The origin's end-to-end fields, without those that this cache makes itself.
+    /// The origin's end-to-end fields, its own validators among them.
     pub headers: HeaderMap,
-    /// The origin's own entity tag, to ask by whether the answer still stands.
-    pub validator: Option<HeaderValue>,
     /// All that the answer depends on.
     pub tags: TagSet,
     /// The body.
@@ -53,15 +51,31 @@ impl StoredResponse {
 
     /// What it occupies in memory, in bytes, all told.
     pub fn bytes(&self) -> usize {
-        /// A field costs its bytes, two handles, and its place in the map's index.
-        const FIELD_OVERHEAD: usize = 104;
-        let fields: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD)
-            .sum();
-        size_of::<Self>() + self.key.bytes() + fields + self.tags.bytes() + self.body.bytes()
+        size_of::<Self>()
+            + self.key.bytes()
+            + field_bytes(&self.headers)
+            + self.tags.bytes()
+            + self.body.bytes()
+            // Itself, its key, and the two parts of its tags.
+            + 4 * ALLOCATION_BYTES
     }
+}
+
+/// What an allocation costs beside its bytes: the allocator's own, and what it rounds up.
+const ALLOCATION_BYTES: usize = 16;
+
+/// What a handle on bytes allocates once it has been shared.
+const SHARED_BYTES: usize = 32;
+
+/// A map has room for more fields than it holds, and an index of them.
+fn field_bytes(headers: &HeaderMap) -> usize {
+    /// A name, a value, and their links; twice four bytes of the index.
+    const PLACE_BYTES: usize = size_of::<HeaderName>() + size_of::<HeaderValue>() + 40;
+    let texts: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ALLOCATION_BYTES + SHARED_BYTES)
+        .sum();
+    texts + headers.capacity() * PLACE_BYTES
 }
 
 /// A link to the next page: where its string literal stands in the body, and what follows the
@@ -110,7 +124,7 @@ impl NextLink {
 pub struct StoredBody {
     plain: Bytes,
     links: Box<[NextLink]>,
-    etag: HeaderValue,
+    etag: Option<HeaderValue>,
     public_root: Option<Box<str>>,
     compressed: Compressed,
 }
@@ -118,14 +132,38 @@ pub struct StoredBody {
 impl StoredBody {
     /// A body with its links, and the base that all clients use, where there is such a one.
     pub fn new(plain: Bytes, links: Box<[NextLink]>, public_root: Option<Box<str>>) -> Self {
-        let etag = weak_etag(&plain);
+        let etag = Some(weak_etag(&plain));
         Self { plain, links, etag, public_root, compressed: Compressed::default() }
     }
 
+    /// A body that is sent as it came, byte for byte and in the coding that it came in.
+    pub fn verbatim(bytes: Bytes) -> Self {
+        let compressed = Compressed::never();
+        Self { plain: bytes, links: Box::default(), etag: None, public_root: None, compressed }
+    }
+
+    /// The length of the plain body, as the origin sent it.
+    pub fn len(&self) -> usize {
+        self.plain.len()
+    }
+
+    /// Whether the body has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty()
+    }
+
+    /// The plain body in one piece, for a client that came by `public_root`.
+    pub fn plain(&self, public_root: &str) -> Bytes {
+        match self.links.is_empty() {
+            true => self.plain.clone(),
+            false => self.spliced(public_root).concat().into(),
+        }
+    }
+
     /// The entity tag of the plain body; weak, since the compressed forms share it
-    /// (RFC 9110 §8.8.1).
-    pub const fn etag(&self) -> &HeaderValue {
-        &self.etag
+    /// (RFC 9110 §8.8.1). `None` where the body is sent as it came, under the origin's own.
+    pub const fn etag(&self) -> Option<&HeaderValue> {
+        self.etag.as_ref()
     }
 
     /// The best form for a client that came by `public_root`.
@@ -178,7 +216,9 @@ impl StoredBody {
     fn bytes(&self) -> usize {
         let links: usize =
             self.links.iter().map(|link| size_of::<NextLink>() + link.rest.len()).sum();
-        self.plain.len() + self.compressed.bytes() + self.etag.len() + links
+        let etag = self.etag.as_ref().map_or(0, HeaderValue::len);
+        let own = size_of::<Self>() + 2 * ALLOCATION_BYTES + SHARED_BYTES;
+        own + self.plain.len() + self.compressed.bytes() + etag + links
     }
 }
 

@@ -344,12 +344,15 @@ fn operations_are_checked() {
 }
 
 #[test]
-fn a_policy_of_a_later_version_is_refused() {
+fn the_generic_policy_is_one_of_two_and_its_request_fields_are_all_or_listed() {
     assert_mistake(
-        "generic.policy = 'rfc9111'",
-        "3:18: generic.policy: \"rfc9111\" is not available in this version: write \"pass\"",
+        "generic.policy = 'all'",
+        "3:18: generic.policy: must be \"pass\" or \"rfc9111\", not \"all\"",
     );
-    assert_mistake("generic.policy = 'all'", "3:18: generic.policy: must be \"pass\", not \"all\"");
+    assert_mistake(
+        "generic.request_fields = ['*', 'accept']",
+        "3:26: generic.request_fields: \"*\" stands for every field: it stands alone",
+    );
 }
 
 #[test]

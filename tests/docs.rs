@@ -16,9 +16,10 @@ const METRICS: &str = include_str!("../src/metrics.rs");
 
 /// Where the enums stand whose `as_str` ends up as a `detail`. Read as text: some are private, and
 /// a variant that is added must not be forgotten in a list.
-const REASONS: [&str; 9] = [
+const REASONS: [&str; 10] = [
     include_str!("../src/proxy/errand.rs"),
     include_str!("../src/proxy/identity.rs"),
+    include_str!("../src/proxy/resource.rs"),
     include_str!("../src/question.rs"),
     include_str!("../src/odata.rs"),
     include_str!("../src/odata/body.rs"),

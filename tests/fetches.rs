@@ -107,7 +107,7 @@ async fn a_304_replaces_a_field_by_all_of_its_new_lines() {
     node.send(price()).await;
     node.clock.advance(Duration::from_secs(300));
     let confirmed = node.send(price()).await;
-    assert_eq!(confirmed.cache_status(), "csu-edge; fwd=stale; stored");
+    assert_eq!(confirmed.cache_status(), "csu-edge; fwd=stale; fwd-status=304; stored");
     let notes: Vec<_> = confirmed.headers.get_all("x-note").iter().collect();
     assert_eq!(notes, ["c", "d"]);
 }

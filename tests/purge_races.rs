@@ -32,7 +32,7 @@ use csu_edge::operation::Catalogue;
 use csu_edge::proxy::fetch::{self, Asked, FetchOrigin};
 use csu_edge::proxy::flight::{Boarding, Outcome, Takeoff, Waiter};
 use csu_edge::proxy::lookup::Lookup;
-use csu_edge::proxy::{Engine, Errand, OriginBody};
+use csu_edge::proxy::{Engine, Errand, OriginBody, Subject};
 use csu_edge::purge::{PurgePlane, PurgeRequest, Sequence};
 use csu_edge::server::Peer;
 use csu_edge::stored_response::StoredResponse;
@@ -120,10 +120,13 @@ impl World {
             .unwrap()
             .into_parts()
             .0;
-        let call = engine.classify(&head.method, &head.uri).unwrap();
+        let Ok(Subject::Call(call)) = engine.classify(&head.method, &head.uri) else {
+            panic!("the catalogue knows it")
+        };
         let asker = engine.identify(&head.headers, call.operation.identity).unwrap();
         let peer = Peer::new("127.0.0.1:1".parse().unwrap());
-        let errand = Arc::new(engine.errand(call, &head, &body, asker, peer).unwrap());
+        let errand = engine.errand(call, &head, &body, asker, peer).unwrap();
+        let errand = Arc::new(Errand::Operation(errand.into()));
         let version = Arc::new(AtomicU64::new(1));
         let origin = Arc::new(Origin { version: Arc::clone(&version) });
         Self { engine: Arc::new(engine), origin, version, errand }
@@ -132,7 +135,7 @@ impl World {
     fn board(&self, not_before: Option<Sequence>) -> Boarding {
         self.engine
             .flights
-            .board(&self.errand.question.key, &self.engine.plane, not_before)
+            .board(&self.engine.flight_key(&self.errand), &self.engine.plane, not_before)
             .unwrap()
     }
 
@@ -160,9 +163,9 @@ impl World {
 
     /// What a request would be served from the store now.
     fn served(&self) -> Option<u64> {
-        match self.engine.look_up(&self.errand.question.key) {
+        match self.engine.look_up(&self.errand) {
             Lookup::Fresh(stored) | Lookup::Stale(stored, _) => Some(price(&stored)),
-            Lookup::Purged(_) | Lookup::Absent => None,
+            _ => None,
         }
     }
 }
@@ -193,7 +196,7 @@ fn finish(running: &mut Running) {
 async fn outcome_of(waiter: Waiter, arrived: Sequence, world: &World) -> Option<u64> {
     match waiter.outcome(arrived, &world.engine.plane).await {
         None => None,
-        Some(Outcome::Stored(stored)) => Some(price(&stored)),
+        Some(Outcome::Stored(stored, _) | Outcome::Confirmed(stored, _)) => Some(price(&stored)),
         Some(other) => panic!("{other:?}"),
     }
 }
@@ -206,7 +209,7 @@ async fn every_interleaving(stored_before: bool) -> usize {
         let previous = stored_before.then(|| {
             let (mut running, _waiter) = world.fetch(None);
             finish(&mut running);
-            let Lookup::Fresh(stored) = world.engine.look_up(&world.errand.question.key) else {
+            let Lookup::Fresh(stored) = world.engine.look_up(&world.errand) else {
                 panic!("stored")
             };
             stored
@@ -304,7 +307,7 @@ async fn a_confirmed_answer_carries_the_stamp_of_the_fetch_that_confirmed_it() {
     let world = World::new();
     let (mut running, _waiter) = world.fetch(None);
     finish(&mut running);
-    let Lookup::Fresh(stored) = world.engine.look_up(&world.errand.question.key) else { panic!() };
+    let Lookup::Fresh(stored) = world.engine.look_up(&world.errand) else { panic!() };
     world.purge();
     assert_eq!(world.served(), None);
     let (mut running, waiter) = world.fetch(Some(stored));
@@ -321,7 +324,7 @@ async fn a_fetch_that_is_dropped_lands_as_a_failure_and_its_waiters_do_not_hang(
     drop(running);
     let outcome = pin!(waiter.outcome(world.engine.plane.stamp(), &world.engine.plane)).await;
     assert!(matches!(outcome, Some(Outcome::Failed(_))));
-    assert!(!world.engine.flights.is_under_way(&world.errand.question.key));
+    assert!(!world.engine.flights.is_under_way(&world.engine.flight_key(&world.errand)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,22 +39,6 @@ pub struct HttpRules {
     pub stores_set_cookie: bool,
 }
 
-impl Default for HttpRules {
-    fn default() -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        Self {
-            targets: vec![
-                HeaderName::from_static("csu-edge-cache-control"),
-                HeaderName::from_static("cdn-cache-control"),
-            ],
-            heuristic_percent: 10,
-            heuristic_max: DAY,
-            stale_if_error: Duration::ZERO,
-            stores_set_cookie: false,
-        }
-    }
-}
-
 /// What of a request decides whether its answer may be stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RequestFacts {
@@ -112,6 +96,7 @@ pub fn admit(
         initial_age,
         lifetimes,
         must_revalidate: said.must_revalidate(),
+        keep_for: Duration::ZERO,
     };
     Ok(Admission { freshness, omitted })
 }
@@ -200,11 +185,12 @@ fn mind_what_cannot_be_omitted(said: &mut ResponseDirectives) {
 }
 
 /// Final statuses, without those that are about a part of a representation or about one that the
-/// client has (206, 304: they are stored otherwise), and without those of RFC 6585, which says of
-/// each that it "MUST NOT be stored by a cache".
+/// client has (206, 304: they are stored otherwise), without those that refuse one request's own
+/// condition or range (412, 416: stored, they would refuse everybody), and without those of RFC
+/// 6585, which says of each that it "MUST NOT be stored by a cache".
 fn may_be_kept(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200..=599)
-        && !matches!(status.as_u16(), 206 | 304 | 428 | 429 | 431 | 511)
+        && !matches!(status.as_u16(), 206 | 304 | 412 | 416 | 428 | 429 | 431 | 511)
 }
 
 /// The statuses whose caching requirements this cache knows: those of RFC 9110 §15, and 421 and 426
@@ -253,7 +239,16 @@ mod tests {
     }
 
     fn rules() -> HttpRules {
-        HttpRules { stores_set_cookie: true, ..HttpRules::default() }
+        HttpRules {
+            targets: vec![
+                HeaderName::from_static("csu-edge-cache-control"),
+                HeaderName::from_static("cdn-cache-control"),
+            ],
+            heuristic_percent: 10,
+            heuristic_max: Duration::from_secs(24 * 60 * 60),
+            stale_if_error: Duration::ZERO,
+            stores_set_cookie: true,
+        }
     }
 
     fn admitted(request: &RequestFacts, status: u16, text: &str) -> Result<Admission, Unstorable> {
@@ -269,7 +264,7 @@ mod tests {
     #[test]
     fn any_final_status_is_stored_with_a_lifetime_and_some_without() {
         const GUESSABLE: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
-        const NEVER: [u16; 9] = [100, 103, 206, 304, 428, 429, 431, 511, 600];
+        const NEVER: [u16; 11] = [100, 103, 206, 304, 412, 416, 428, 429, 431, 511, 600];
         let statuses = [
             100, 103, 200, 201, 202, 203, 204, 205, 206, 226, 299, 300, 301, 302, 303, 304, 305,
             306, 307, 308, 399, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412,

@@ -6,7 +6,7 @@
 //! cache" (RFC 9111 §4.3.2), so they change nothing here; `If-Range` is about ranges.
 //!
 //! For an answer of the catalogue the entity tag that this cache gives is the only validator that
-//! a client can have from it ([`client_has`]). It is weak, because one tag stands for the plain
+//! a client can have from it. It is weak, because one tag stands for the plain
 //! body and for its compressed forms, and `If-None-Match` compares weakly (RFC 9110 §13.1.2).
 
 use http::header::{
@@ -32,12 +32,6 @@ pub fn remove_conditions(request: &mut HeaderMap) {
     for name in &PRECONDITIONS {
         request.remove(name);
     }
-}
-
-/// Whether `If-None-Match` says that the client already has the answer with this entity tag, so
-/// that 304 is due.
-pub fn client_has(headers: &HeaderMap, etag: &str) -> bool {
-    names(headers, Some(EntityTag::parse(etag.as_bytes())))
 }
 
 /// Whether 304 is the answer to a request for which `stored` was chosen (RFC 9110 §13.2.2, of
@@ -129,6 +123,10 @@ mod tests {
         stored: &[(&'static str, &'static str)],
     ) -> bool {
         not_modified(&Method::GET, StatusCode::OK, &fields(request), &fields(stored))
+    }
+
+    fn client_has(headers: &HeaderMap, etag: &str) -> bool {
+        names(headers, Some(EntityTag::parse(etag.as_bytes())))
     }
 
     #[test]

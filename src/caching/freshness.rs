@@ -25,6 +25,8 @@ pub struct Freshness {
     /// Never served stale, whoever would have it so: `must-revalidate`, `proxy-revalidate`,
     /// `s-maxage` or `no-cache` came with it (RFC 9111 §4.2.4).
     pub must_revalidate: bool,
+    /// How long past its life it is kept all the same, for the origin to confirm it.
+    pub keep_for: Duration,
 }
 
 /// What may be done with an answer, as far as time is concerned.
@@ -62,6 +64,16 @@ pub enum Judgement {
 }
 
 impl Freshness {
+    /// That of an answer whose lifetimes are the catalogue's.
+    pub const fn of_catalogue(
+        received_at: Timestamp,
+        initial_age: Duration,
+        lifetimes: Lifetimes,
+    ) -> Self {
+        let (must_revalidate, keep_for) = (false, Duration::ZERO);
+        Self { received_at, initial_age, lifetimes, must_revalidate, keep_for }
+    }
+
     /// The current age (RFC 9111 §4.2.3).
     pub fn age(&self, now: Timestamp) -> Duration {
         self.initial_age.saturating_add(now.saturating_since(self.received_at))
@@ -95,19 +107,11 @@ impl Freshness {
         }
     }
 
-    /// The time after which the answer can serve nothing any more, from its arrival.
+    /// The time after which the answer is of no use any more, from its arrival.
     pub fn life(&self) -> Duration {
-        self.lifetimes.life().saturating_sub(self.initial_age)
+        let life = self.lifetimes.life().saturating_sub(self.initial_age);
+        life.saturating_add(self.keep_for)
     }
-}
-
-/// What a stored answer can do for any request: time and purges together. For what the catalogue
-/// knows, where clients have no say: it is the operator who keeps the origin from being asked.
-pub fn usable(freshness: &Freshness, purged: PurgeState, now: Timestamp) -> Option<State> {
-    Some(match judge(freshness, purged, &RequestDirectives::default(), now)? {
-        Judgement::Fresh => State::Fresh,
-        Judgement::Stale(stale) | Judgement::Refused(stale) => State::Stale(stale),
-    })
 }
 
 /// What a stored answer can do for a request with these directives (RFC 9111 §4, §5.2.1).
@@ -195,6 +199,7 @@ mod tests {
                 stale_if_error: Duration::from_secs(20),
             },
             must_revalidate: false,
+            keep_for: Duration::ZERO,
         }
     }
 
@@ -229,8 +234,9 @@ mod tests {
 
     #[test]
     fn a_hard_purge_leaves_nothing_to_serve_within_any_window() {
-        assert_eq!(usable(&answer(), PurgeState::HardPurged, at(0)), None);
-        assert_eq!(usable(&answer(), PurgeState::SoftPurged, at(0)), Some(stale(true, true)));
+        let judged = |purged| judge(&answer(), purged, &RequestDirectives::default(), at(0));
+        assert_eq!(judged(PurgeState::HardPurged), None);
+        assert_eq!(judged(PurgeState::SoftPurged), Some(Judgement::Stale(uses(true, true, false))));
     }
 
     #[test]

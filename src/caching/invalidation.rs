@@ -49,6 +49,14 @@ pub fn invalidated(
     uris
 }
 
+/// Whether an answer says of itself, by `Content-Location`, that it is the representation of
+/// `target` (RFC 9110 §8.7, §9.3.3).
+pub fn is_at(target: &Uri, response: &HeaderMap) -> bool {
+    let mut lines = response.get_all(CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    line.to_str().ok().and_then(|text| resolve(target, text.trim())).as_ref() == Some(target)
+}
+
 /// The URI that a reference names (RFC 3986 §5), without its fragment; `None` where it is of
 /// another origin than `target`.
 fn resolve(target: &Uri, reference: &str) -> Option<Uri> {

@@ -9,7 +9,7 @@
 //! apart.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
+use http::header::{CONTENT_RANGE, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::conditional::remove_conditions;
@@ -168,7 +168,6 @@ fn is_of_its_length(piece: Piece, body: &Bytes) -> bool {
 pub fn complete(piece: Piece, headers: &mut HeaderMap) -> bool {
     if piece.is_whole() {
         headers.remove(CONTENT_RANGE);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(piece.complete_len));
     }
     piece.is_whole()
 }
@@ -351,10 +350,10 @@ mod tests {
 
     #[test]
     fn a_piece_that_is_all_there_is_becomes_the_whole() {
-        let lines = [("content-range", "bytes 0-9/10"), ("content-length", "4"), ("etag", "\"a\"")];
+        let lines = [("content-range", "bytes 0-9/10"), ("etag", "\"a\"")];
         let mut headers = fields(&lines);
         assert!(complete(held(0, 9, 10), &mut headers));
-        assert_eq!(headers, fields(&[("content-length", "10"), ("etag", "\"a\"")]));
+        assert_eq!(headers, fields(&[("etag", "\"a\"")]));
 
         for part in [held(1, 9, 10), held(0, 8, 10)] {
             let mut headers = fields(&lines);

@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use http::header::{AGE, CACHE_CONTROL, VARY};
-use http::{HeaderMap, StatusCode};
+use http::header::{AGE, VARY};
+use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::directives::directives;
+use super::cache_control::{FieldScope, ResponseDirectives};
 use crate::answer::AnswerError;
 use crate::operation::Lifetimes;
 
@@ -39,6 +39,12 @@ pub enum Unstorable {
     NoFreshness,
     /// It could never be used: not fresh, not allowed to be stale, and nothing to validate it by.
     NothingToReuse,
+    /// It answers a HEAD, without the body that a GET would be answered with.
+    Head,
+    /// It answers the client's own conditions, without a body.
+    NotModified,
+    /// It is a part of a representation, and cannot be kept as one.
+    Partial,
     /// `Vary: *` (RFC 9110 §12.5.5).
     VaryAny,
     /// A coding that this cache did not ask for and cannot take off.
@@ -66,6 +72,9 @@ impl Unstorable {
             Self::SetCookie => "set-cookie",
             Self::NoFreshness => "no-freshness",
             Self::NothingToReuse => "nothing-to-reuse",
+            Self::Head => "head",
+            Self::NotModified => "not-modified",
+            Self::Partial => "partial",
             Self::VaryAny => "vary-any",
             Self::ContentEncoding => "content-encoding",
             Self::NotJson => "not-json",
@@ -76,10 +85,21 @@ impl Unstorable {
     }
 
     /// Whether the answer is what the origin has to say, only not to be kept; as against one that
-    /// shows it to be unwell, such as half a document or a maintenance page.
+    /// shows it to be unwell, such as half a document or a maintenance page, and one that is about
+    /// its client alone.
     pub const fn is_meant(self) -> bool {
         use AnswerError::{Malformed, TellsError};
-        !matches!(self, Self::NotJson | Self::Answer(Malformed | TellsError))
+        !matches!(
+            self,
+            Self::NotJson
+                | Self::Answer(Malformed | TellsError)
+                | Self::RequestNoStore
+                | Self::Authorization
+                | Self::Cookie
+                | Self::Head
+                | Self::NotModified
+                | Self::Partial
+        )
     }
 
     /// Whether clients that asked the same may be given the same unstored answer. What a shared
@@ -95,6 +115,9 @@ impl Unstorable {
             | Self::SetCookie
             | Self::NoFreshness
             | Self::NothingToReuse
+            | Self::Head
+            | Self::NotModified
+            | Self::Partial
             | Self::VaryAny => false,
             Self::Status
             | Self::ContentEncoding
@@ -114,13 +137,16 @@ impl Unstorable {
 pub fn lifetimes(
     status: StatusCode,
     headers: &HeaderMap,
+    targets: &[HeaderName],
     of_operation: Lifetimes,
     absent_fresh_for: Duration,
 ) -> Result<Lifetimes, Unstorable> {
-    if has_directive(headers, "no-store") {
+    let said = ResponseDirectives::of(headers, targets);
+    if said.no_store {
         return Err(Unstorable::NoStore);
     }
-    if has_directive(headers, "private") {
+    // Some fields of an answer or all of it: what is kept of one has no fields to leave out.
+    if said.private != FieldScope::Nothing {
         return Err(Unstorable::Private);
     }
     if varies_on_anything(headers) {
@@ -161,11 +187,6 @@ pub fn initial_age(headers: &HeaderMap) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Whether `Cache-Control` names the directive, with or without an argument.
-fn has_directive(headers: &HeaderMap, name: &str) -> bool {
-    directives(headers, &CACHE_CONTROL).any(|directive| directive.is(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,10 +206,15 @@ mod tests {
 
     #[test]
     fn only_successes_and_absences_are_kept() {
-        assert_eq!(lifetimes(StatusCode::OK, &HeaderMap::new(), CLASS, ABSENT), Ok(CLASS));
+        assert_eq!(lifetimes(StatusCode::OK, &HeaderMap::new(), &[], CLASS, ABSENT), Ok(CLASS));
         for status in [204, 404, 410] {
-            let kept =
-                lifetimes(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), CLASS, ABSENT);
+            let kept = lifetimes(
+                StatusCode::from_u16(status).unwrap(),
+                &HeaderMap::new(),
+                &[],
+                CLASS,
+                ABSENT,
+            );
             assert_eq!(kept.unwrap().fresh_for, ABSENT);
             assert_eq!(kept.unwrap().stale_if_error, Duration::ZERO);
         }
@@ -197,7 +223,7 @@ mod tests {
         {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(
-                lifetimes(status, &HeaderMap::new(), CLASS, ABSENT),
+                lifetimes(status, &HeaderMap::new(), &[], CLASS, ABSENT),
                 Err(Unstorable::Status)
             );
         }
@@ -206,21 +232,27 @@ mod tests {
     #[test]
     fn an_absence_never_outlives_its_class() {
         let short = Lifetimes { fresh_for: Duration::from_secs(5), ..CLASS };
-        let kept = lifetimes(StatusCode::NOT_FOUND, &HeaderMap::new(), short, ABSENT).unwrap();
+        let kept = lifetimes(StatusCode::NOT_FOUND, &HeaderMap::new(), &[], short, ABSENT).unwrap();
         assert_eq!(kept.fresh_for, Duration::from_secs(5));
     }
 
     #[test]
     fn what_the_origin_forbids_is_not_stored() {
         let of = |values: &[&str]| {
-            lifetimes(StatusCode::OK, &with(CACHE_CONTROL, values), CLASS, ABSENT)
+            lifetimes(
+                StatusCode::OK,
+                &with(http::header::CACHE_CONTROL, values),
+                &[],
+                CLASS,
+                ABSENT,
+            )
         };
         assert_eq!(of(&["max-age=60, No-Store"]), Err(Unstorable::NoStore));
         assert_eq!(of(&["max-age=60", "private=\"a,b\""]), Err(Unstorable::Private));
         assert_eq!(of(&["x=\"private, no-store\""]), Ok(CLASS));
         assert_eq!(of(&["x=\"\\\", private\", public"]), Ok(CLASS));
         assert_eq!(of(&["no-storeish"]), Ok(CLASS));
-        let vary = lifetimes(StatusCode::OK, &with(VARY, &["Accept, *"]), CLASS, ABSENT);
+        let vary = lifetimes(StatusCode::OK, &with(VARY, &["Accept, *"]), &[], CLASS, ABSENT);
         assert_eq!(vary, Err(Unstorable::VaryAny));
     }
 

@@ -30,6 +30,7 @@ use crate::telemetry;
 const FILE_BYTES: u64 = 1 << 20;
 
 mod cors;
+mod generic;
 mod operations;
 mod tls;
 
@@ -107,7 +108,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let classes = root.table("class", classes);
     let absent = root.table("absent", absent);
     let operations = operations::read(root, &classes);
-    root.table("generic", generic);
+    let generic = root.table("generic", generic::read);
     let key = root.table("key", key);
     let cors = root.table("cors", cors::read);
     let forwarded = root.table("forwarded", forwarded);
@@ -135,6 +136,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         classes,
         absent,
         operations,
+        generic,
         key,
         cors,
         forwarded,
@@ -242,17 +244,6 @@ fn classes(section: &Section<'_>) -> ClassLifetimes {
     classes
 }
 
-/// Only what is passed through today may be asked for, so that a later version's second policy
-/// cannot be taken to be at work already.
-fn generic(section: &Section<'_>) {
-    section.get("policy", |field| {
-        if field.is("rfc9111") {
-            return field.refuse("\"rfc9111\" is not available in this version: write \"pass\"");
-        }
-        one_of([("pass", ())])(field)
-    });
-}
-
 fn key(section: &Section<'_>) -> KeyRules {
     let mut key = KeyRules::default();
     section.set("ignored_query_options", &mut key.ignored_query_options, list(query_option));
@@ -300,6 +291,8 @@ fn limits(section: &Section<'_>) -> Limits {
     section.set("fetches", &mut limits.fetches, count(1..=1_000_000));
     section.set("waiters", &mut limits.waiters, count(1..=1_000_000));
     section.set("h2_streams", &mut limits.h2_streams, count(1..=10_000));
+    section.set("variants", &mut limits.variants, count(1..=10_000));
+    section.set("ranges", &mut limits.ranges, count(1..=1_000));
     section.set("h2_resets", &mut limits.h2_resets, count(10..=1_000_000));
     section.set("h2_frames", &mut limits.h2_frames, count(100..=1_000_000));
     limits
@@ -308,6 +301,7 @@ fn limits(section: &Section<'_>) -> Limits {
 fn purge(section: &Section<'_>) -> Purge {
     let mut purge = Purge::default();
     section.set("max_tags", &mut purge.max_tags, count(1..=100_000_000));
+    section.set("max_urls", &mut purge.max_urls, count(1..=100_000_000));
     purge
 }
 

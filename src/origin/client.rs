@@ -248,7 +248,7 @@ fn add_private_ca(
 /// Refuses an answer that could be read in two ways, and one that switches to a protocol that was
 /// not asked for (RFC 9110 §15.2.2): `Upgrade` is never forwarded. Dropped, its connection is closed.
 fn sound(response: Response<Incoming>) -> Result<Response<Incoming>, OriginError> {
-    if response.status().is_informational() || !framing::is_sound(response.headers()) {
+    if response.status().is_informational() || !framing::is_sound_answer(response.headers()) {
         return Err(OriginError::Broken("the answer's head is not sound".into()));
     }
     Ok(response)

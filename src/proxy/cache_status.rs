@@ -17,8 +17,16 @@ pub enum Forwarded {
     Bypass,
     /// Nothing is stored for it.
     UriMiss,
+    /// Something is stored for it, none of whose variants is the one that is asked for.
+    VaryMiss,
     /// Something is stored that must not be used.
     Miss,
+    /// Its client will not have what is stored.
+    Request,
+    /// Its method is not one to store.
+    Method,
+    /// A part is stored, and not the one that is asked for.
+    Partial,
     /// What is stored is stale.
     Stale,
 }
@@ -29,7 +37,11 @@ impl Forwarded {
         match self {
             Self::Bypass => "bypass",
             Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
             Self::Miss => "miss",
+            Self::Request => "request",
+            Self::Method => "method",
+            Self::Partial => "partial",
             Self::Stale => "stale",
         }
     }

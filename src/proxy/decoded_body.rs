@@ -59,6 +59,20 @@ impl DecodedBody {
         }
     }
 
+    /// Reads the bytes as they come, in whatever coding.
+    pub(super) const fn as_sent(incoming: OriginBody) -> Self {
+        Self {
+            incoming,
+            decoder: None,
+            is_plain: false,
+            is_as_sent: true,
+            pending: Bytes::new(),
+            held: VecDeque::new(),
+            has_begun: false,
+            ended: false,
+        }
+    }
+
     /// Whether what it gives is plain; not where it came in a coding that was not asked for.
     pub(super) const fn is_plain(&self) -> bool {
         self.is_plain

@@ -1,6 +1,10 @@
 //! From a stored response to what one client gets.
 
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
+use bytes::Bytes;
+use http::header::{
+    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, RANGE, VARY,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
@@ -8,12 +12,15 @@ use super::cache_status::{CACHE_STATUS, CacheStatus};
 use super::flight::UnstoredResponse;
 use crate::body::Body;
 use crate::caching::accept_encoding::{Coding, Preferences, preferences};
-use crate::caching::conditional;
+use crate::caching::conditional::{describes_not_modified, not_modified};
+use crate::caching::partial::{piece, serves};
+use crate::caching::range::{self, Selection};
 use crate::clock::Timestamp;
-use crate::stored_response::StoredResponse;
+use crate::stored_response::{StoredBody, StoredResponse};
 
-/// What a cache further down must tell apart: the fields that our own key is made of. It takes the
-/// place of the origin's `Vary`, since whatever else that names was the same for every fetch.
+/// What a cache further down must tell apart in answers by the catalogue: the fields that our own
+/// key is made of. It takes the place of the origin's `Vary`, since whatever else that names was
+/// the same for every fetch.
 const VARIES_BY: HeaderValue = HeaderValue::from_static(
     "Accept, Accept-Encoding, Accept-Language, Authorization, OData-MaxVersion, OData-Version, \
      OUN, Prefer",
@@ -23,32 +30,57 @@ const VARIES_BY: HeaderValue = HeaderValue::from_static(
 pub(super) struct Terms {
     method: Method,
     encodings: Preferences,
-    headers: HeaderMap,
+    /// The client's conditions and ranges.
+    fields: HeaderMap,
+    max_ranges: usize,
+}
+
+/// Whether an answer comes from the store, or from the origin for this very request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Hand {
+    /// From the origin: its age is the one that it came with, if any (RFC 9111 §5.1).
+    First,
+    /// From the store, or from another client's fetch.
+    Second,
 }
 
 impl Terms {
     /// Reads them off a request.
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
-        let mut headers = HeaderMap::new();
-        for value in request.headers().get_all(http::header::IF_NONE_MATCH) {
-            headers.append(http::header::IF_NONE_MATCH, value.clone());
+    pub(super) fn of<B>(request: &Request<B>, max_ranges: usize) -> Self {
+        let mut fields = HeaderMap::new();
+        for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
+            for value in request.headers().get_all(&name) {
+                fields.append(&name, value.clone());
+            }
         }
         Self {
             method: request.method().clone(),
             encodings: preferences(request.headers()),
-            headers,
+            fields,
+            max_ranges,
         }
     }
 
-    /// A 304 answers a GET or a HEAD only (RFC 9110 §13.1.2).
-    fn has(&self, stored: &StoredResponse) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD)
-            && stored.status == StatusCode::OK
-            && stored
-                .body
-                .etag()
-                .to_str()
-                .is_ok_and(|etag| conditional::client_has(&self.headers, etag))
+    /// What of a body, or of the part of one that is held, the client asks for. A part goes as it
+    /// is where it does not hold that.
+    fn select(&self, stored: &StoredResponse, headers: &HeaderMap, plain: &Bytes) -> Selection {
+        let Self { method, fields, max_ranges, .. } = self;
+        let status = stored.status;
+        // What comes in several forms has no strong validator, not its date either (RFC 9110
+        // §13.1.5): half of one form and half of another is neither.
+        if fields.contains_key(IF_RANGE) && stored.body.etag().is_some() {
+            return Selection::Whole;
+        }
+        match piece(status, headers, plain.len() as u64) {
+            Some(piece) => match serves(piece, method, fields, headers, *max_ranges) {
+                Some(Selection::One(range)) => Selection::One(range),
+                _ => Selection::Whole,
+            },
+            None => {
+                let len = plain.len() as u64;
+                range::select(method, status, fields, headers, len, *max_ranges)
+            }
+        }
     }
 }
 
@@ -57,26 +89,74 @@ pub(super) async fn stored(
     terms: &Terms,
     stored: &StoredResponse,
     public_root: &str,
+    hand: Hand,
     status: CacheStatus,
     now: Timestamp,
 ) -> Response<Body> {
     let mut headers = stored.headers.clone();
-    headers.insert(AGE, HeaderValue::from(stored.freshness.age(now).as_secs()));
-    headers.append(CACHE_STATUS, status.to_value());
-    headers.insert(VARY, VARIES_BY);
-    if stored.status == StatusCode::OK {
-        headers.insert(ETAG, stored.body.etag().clone());
+    if hand == Hand::Second {
+        headers.insert(AGE, HeaderValue::from(stored.freshness.age(now).as_secs()));
     }
-    if terms.has(stored) {
-        // What describes a body that is not sent (RFC 9110 §15.4.5).
-        headers.remove(CONTENT_TYPE);
+    headers.append(CACHE_STATUS, status.to_value());
+    if let Some(etag) = stored.body.etag() {
+        headers.insert(VARY, VARIES_BY);
+        if stored.status == StatusCode::OK {
+            headers.insert(ETAG, etag.clone());
+        }
+    }
+    if not_modified(&terms.method, stored.status, &terms.fields, &headers) {
+        describes_not_modified(&mut headers);
         return with(StatusCode::NOT_MODIFIED, headers, Body::Empty);
+    }
+    if terms.fields.contains_key(RANGE) {
+        let plain = stored.body.plain(public_root);
+        match terms.select(stored, &headers, &plain) {
+            Selection::Whole => {}
+            selection => return partial(headers, selection, stored.status, &plain),
+        }
     }
     let (coding, body) = stored.body.form(terms.encodings, public_root).await;
     if coding != Coding::Identity {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
     finish(terms, stored.status, headers, body)
+}
+
+/// The parts that are asked for, or the news that there are none (RFC 9110 §15.3.7, §15.5.17).
+fn partial(
+    mut headers: HeaderMap,
+    selection: Selection,
+    status: StatusCode,
+    plain: &Bytes,
+) -> Response<Body> {
+    let held = piece(status, &headers, plain.len() as u64);
+    let complete_len = held.map_or(plain.len() as u64, |held| held.complete_len);
+    match selection {
+        Selection::One(range) => {
+            headers.insert(CONTENT_RANGE, range::content_range(range, complete_len));
+            let bytes = match held {
+                Some(held) => held.slice(plain, range),
+                None => range::slice(plain, range),
+            };
+            let bytes = bytes.unwrap_or_default();
+            with(StatusCode::PARTIAL_CONTENT, headers, Body::from(bytes))
+        }
+        Selection::Several(ranges) => {
+            let boundary = format!("{:032x}", rand::random::<u128>());
+            let content_type = headers.remove(CONTENT_TYPE);
+            let pieces = range::multipart(&ranges, plain, content_type.as_ref(), &boundary);
+            headers.insert(CONTENT_TYPE, range::multipart_type(&boundary));
+            with(StatusCode::PARTIAL_CONTENT, headers, Body::chunks(pieces))
+        }
+        Selection::Whole | Selection::NotSatisfiable => {
+            // What describes a representation that is not sent.
+            for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+                headers.remove(name);
+            }
+            headers.insert(CONTENT_RANGE, range::unsatisfied(complete_len));
+            with(StatusCode::RANGE_NOT_SATISFIABLE, headers, Body::Empty)
+        }
+    }
 }
 
 /// A whole answer that is not stored.
@@ -87,19 +167,29 @@ pub(super) fn unstored(
     status: CacheStatus,
 ) -> Response<Body> {
     let mut headers = answer.headers.clone();
-    headers.append(VARY, VARIES_BY);
+    varies(&mut headers, &answer.body);
     headers.append(CACHE_STATUS, status.to_value());
     finish(terms, answer.status, headers, answer.body.identity(public_root))
 }
 
-/// An answer that is too large to be stored.
-pub(super) fn oversized(
+/// An answer by the catalogue depends on what the key is made of, stored or not.
+fn varies(headers: &mut HeaderMap, body: &StoredBody) {
+    if body.etag().is_some() {
+        headers.append(VARY, VARIES_BY);
+    }
+}
+
+/// An answer that is streamed.
+pub(super) fn streamed(
     terms: &Terms,
     answer: Response<Body>,
+    is_by_catalogue: bool,
     status: CacheStatus,
 ) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
-    head.headers.append(VARY, VARIES_BY);
+    if is_by_catalogue {
+        head.headers.append(VARY, VARIES_BY);
+    }
     head.headers.append(CACHE_STATUS, status.to_value());
     finish(terms, head.status, head.headers, body)
 }
@@ -109,7 +199,8 @@ fn finish(terms: &Terms, status: StatusCode, mut headers: HeaderMap, body: Body)
     if terms.method != Method::HEAD {
         return with(status, headers, body);
     }
-    if let Some(length) = body.size_hint().exact()
+    if !headers.contains_key(CONTENT_LENGTH)
+        && let Some(length) = body.size_hint().exact()
         && status != StatusCode::NO_CONTENT
     {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

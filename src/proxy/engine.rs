@@ -8,17 +8,18 @@ use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use prometheus::{Histogram, IntGauge};
 
 use super::cors::Cors;
-use super::errand::{Call, Detour};
+use super::errand::{Call, Detour, Subject};
 use super::flight::Flights;
 use super::identity::{Asker, Unpartitioned, identify};
+use crate::caching::admission::HttpRules;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Generic, GenericPolicy};
 use crate::metrics::{Counter, Metrics};
 use crate::odata::{ResourcePath, ServiceRoot, ServiceRootError};
 use crate::operation::{Catalogue, Identity, Operation};
 use crate::origin::OriginError;
 use crate::purge::PurgePlane;
-use crate::store::MemoryTier;
+use crate::store::{MemoryTier, VariantIndex};
 
 /// Everything that an answer can come from or end in, but the origin.
 pub struct Engine {
@@ -32,6 +33,10 @@ pub struct Engine {
     pub service_root: ServiceRoot,
     /// The memory tier.
     pub store: MemoryTier,
+    /// Which variants of a URL are in it.
+    pub variants: VariantIndex,
+    /// How the origin's own word on caching is taken.
+    pub http_rules: HttpRules,
     /// The purge plane.
     pub plane: Arc<PurgePlane>,
     /// The fetches under way.
@@ -128,9 +133,12 @@ impl Engine {
         metrics: Metrics,
         clock: Clock,
     ) -> Result<Self, ServiceRootError> {
+        let index_bytes = config.memory.max_bytes / INDEX_SHARE;
         Ok(Self {
+            variants: VariantIndex::new(index_bytes, config.limits.variants),
+            http_rules: http_rules(&config.generic),
             service_root: ServiceRoot::new(&config.origin.service_root)?,
-            store: MemoryTier::new(config.memory.max_bytes, metrics.clone()),
+            store: MemoryTier::new(config.memory.max_bytes - index_bytes, metrics.clone()),
             flights: Flights::new(config.limits.fetches, config.limits.waiters, metrics.clone()),
             cors: config.cors.as_ref().map(Cors::new),
             counted: RequestMetrics::of(&catalogue, &metrics),
@@ -143,15 +151,28 @@ impl Engine {
         })
     }
 
-    /// The call that is made by this target.
+    /// What a request is about.
     ///
     /// # Errors
-    /// Says why there is none.
-    pub fn classify(&self, method: &Method, target: &Uri) -> Result<Call, Detour> {
-        let below = self.service_root.relative(target.path()).ok_or(Detour::NotInCatalogue)?;
-        let path = ResourcePath::parse(below).map_err(|_| Detour::NotInCatalogue)?;
-        let operation = self.catalogue.find(method, &path).ok_or(Detour::NotInCatalogue)?;
-        Ok(Call { operation: Arc::clone(operation), path })
+    /// Says why it is to pass.
+    pub fn classify(&self, method: &Method, target: &Uri) -> Result<Subject, Detour> {
+        let below = self.service_root.relative(target.path());
+        let path = below.and_then(|below| ResourcePath::parse(below).ok());
+        if let Some(path) = path {
+            if let Some(operation) = self.catalogue.find(method, &path) {
+                return Ok(Subject::Call(Call { operation: Arc::clone(operation), path }));
+            }
+            if self.catalogue.has_withdrawn(&path) {
+                return Err(Detour::NotInCatalogue);
+            }
+        }
+        match self.config.generic.policy {
+            GenericPolicy::Pass => Err(Detour::NotInCatalogue),
+            GenericPolicy::Rfc9111 if matches!(*method, Method::GET | Method::HEAD) => {
+                Ok(Subject::Resource)
+            }
+            GenericPolicy::Rfc9111 => Err(Detour::Method),
+        }
     }
 
     /// Who asks, by the operation's rule.
@@ -199,6 +220,19 @@ impl Engine {
     pub fn measure(&self) {
         self.store.measure();
         self.flights.measure();
+    }
+}
+
+/// The part of `memory.max_bytes` that is for knowing which variants of a URL there are.
+const INDEX_SHARE: u64 = 32;
+
+fn http_rules(generic: &Generic) -> HttpRules {
+    HttpRules {
+        targets: generic.targets.clone(),
+        heuristic_percent: generic.heuristic_percent,
+        heuristic_max: generic.heuristic_max,
+        stale_if_error: generic.stale_if_error,
+        stores_set_cookie: generic.store_set_cookie,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -15,12 +15,33 @@ use hyper::body::Incoming;
 use super::engine::Engine;
 use super::forwarded;
 use super::identity::{Asker, Unpartitioned};
+use super::resource::{self, Resource, UnsafeTarget};
+use crate::caching::cache_control::RequestDirectives;
 use crate::error::ProxyError;
 use crate::odata::ResourcePath;
 use crate::operation::Operation;
 use crate::origin::RequestBody;
 use crate::question::{Question, QuestionInput, Unkeyable};
 use crate::server::Peer;
+
+/// What a request is about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// An operation of the catalogue.
+    Call(Call),
+    /// A URL that the catalogue does not know, under the policy that stores such.
+    Resource,
+}
+
+impl Subject {
+    /// The operation, where there is one.
+    pub const fn operation(&self) -> Option<&Arc<Operation>> {
+        match self {
+            Self::Call(call) => Some(&call.operation),
+            Self::Resource => None,
+        }
+    }
+}
 
 /// A request that the catalogue knows.
 #[derive(Clone, Debug)]
@@ -31,9 +52,18 @@ pub struct Call {
     pub path: ResourcePath,
 }
 
-/// What is to be found out, for whom.
+/// What is to be found out.
 #[derive(Debug)]
-pub struct Errand {
+pub enum Errand {
+    /// The answer to an operation of the catalogue, whose rules say how long it is good for.
+    Operation(Arc<OperationErrand>),
+    /// The representation of a URL, whose origin says so by HTTP's rules.
+    Resource(Box<Resource>),
+}
+
+/// What is to be found out of an operation, for whom.
+#[derive(Debug)]
+pub struct OperationErrand {
     /// The operation.
     pub operation: Arc<Operation>,
     /// The question: its key, its canonical form for the origin, the ids that it names.
@@ -42,6 +72,69 @@ pub struct Errand {
     pub asker: Asker,
     /// The service root as the client knows it, for links in the answer.
     pub public_root: Box<str>,
+}
+
+impl Errand {
+    /// The operation, where the catalogue knows the request.
+    pub fn operation(&self) -> Option<&Arc<Operation>> {
+        match self {
+            Self::Operation(errand) => Some(&errand.operation),
+            Self::Resource(_) => None,
+        }
+    }
+
+    /// What the client asks of this cache. Of answers by the catalogue it can ask nothing: their
+    /// freshness is the operator's to decide, and so is what the origin is asked for.
+    pub fn directives(&self) -> RequestDirectives {
+        match self {
+            Self::Operation(_) => RequestDirectives::default(),
+            Self::Resource(resource) => resource.directives,
+        }
+    }
+
+    /// Whether its answer can be for this client alone, so that nobody should wait for it.
+    pub fn is_personal(&self) -> bool {
+        match self {
+            // Whoever asks has a partition of its own.
+            Self::Operation(_) => false,
+            Self::Resource(resource) => resource.is_personal(),
+        }
+    }
+
+    /// Whether a fetch that nobody waits for can be made of it: a HEAD's answer renews no body, and
+    /// an answer to somebody mostly renews nothing.
+    pub fn may_refresh(&self) -> bool {
+        match self {
+            Self::Operation(_) => true,
+            Self::Resource(resource) => {
+                resource.method == Method::GET
+                    && !resource.facts.no_store
+                    && !resource.carries_credentials()
+            }
+        }
+    }
+
+    /// Whether it asks as somebody, under HTTP's own rules; an operation's partition has said so
+    /// already.
+    pub fn carries_credentials(&self) -> bool {
+        match self {
+            Self::Operation(_) => false,
+            Self::Resource(resource) => resource.carries_credentials(),
+        }
+    }
+
+    /// The service root as the client knows it; empty where no link in the answer is its.
+    pub fn public_root(&self) -> &str {
+        match self {
+            Self::Operation(errand) => &errand.public_root,
+            Self::Resource(_) => "",
+        }
+    }
+
+    /// Its name in logs.
+    pub fn name(&self) -> &str {
+        self.operation().map_or("-", |operation| &operation.name)
+    }
 }
 
 /// Why a request passes.
@@ -57,6 +150,10 @@ pub enum Detour {
     Unpartitioned(Unpartitioned),
     /// Its key cannot be made.
     Unkeyable(Unkeyable),
+    /// The catalogue does not know it, and neither its target nor its method is one to store.
+    Unsafe(UnsafeTarget),
+    /// The catalogue does not know it, and only answers to GET and HEAD are stored.
+    Method,
 }
 
 impl Detour {
@@ -68,6 +165,8 @@ impl Detour {
             Self::BodyTooLarge => "body-too-large",
             Self::Unpartitioned(reason) => reason.as_str(),
             Self::Unkeyable(reason) => reason.as_str(),
+            Self::Unsafe(reason) => reason.as_str(),
+            Self::Method => "method",
         }
     }
 }
@@ -94,10 +193,23 @@ impl Unkeyed {
 /// Reads the errand off a request.
 pub(super) async fn read(
     engine: &Engine,
-    call: Call,
+    subject: Subject,
     request: Request<Incoming>,
     peer: Peer,
 ) -> Result<Errand, Unkeyed> {
+    let call = match subject {
+        Subject::Call(call) => call,
+        Subject::Resource => {
+            let resource = if request.body().is_end_stream() {
+                engine.resource(request.method(), request.uri(), request.headers())
+            } else {
+                Err(Detour::Unkeyable(Unkeyable::UnexpectedBody))
+            };
+            return resource
+                .map(|resource| Errand::Resource(Box::new(resource)))
+                .map_err(|detour| Unkeyed::pass(whole(request), detour));
+        }
+    };
     let takes_body = call.operation.method == Method::POST;
     if !takes_body && !request.body().is_end_stream() {
         return Err(Unkeyed::pass(whole(request), Detour::Unkeyable(Unkeyable::UnexpectedBody)));
@@ -121,7 +233,7 @@ pub(super) async fn read(
         Taken::Broken => return Err(Unkeyed::Fail(ProxyError::BadRequest)),
     };
     match engine.errand(call, &head, &body, asker, peer) {
-        Ok(errand) => Ok(errand),
+        Ok(errand) => Ok(Errand::Operation(Arc::new(errand))),
         Err(detour) => {
             let request = Request::from_parts(head, RequestBody::from(body));
             Err(Unkeyed::pass(request, detour))
@@ -130,6 +242,21 @@ pub(super) async fn read(
 }
 
 impl Engine {
+    /// A URL that the catalogue does not know.
+    ///
+    /// # Errors
+    /// Says why its answer cannot be stored.
+    pub fn resource(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Resource, Detour> {
+        let headers = resource::forwarded(headers, &self.config.generic.request_fields);
+        Resource::read(&self.service_root, (method, uri), headers, &self.key_seed)
+            .map_err(Detour::Unsafe)
+    }
+
     /// The errand of a request whose body is at hand.
     ///
     /// # Errors
@@ -141,7 +268,7 @@ impl Engine {
         body: &Bytes,
         asker: Asker,
         peer: Peer,
-    ) -> Result<Errand, Detour> {
+    ) -> Result<OperationErrand, Detour> {
         let Call { operation, path } = call;
         let question = Question::read(QuestionInput {
             service_root: &self.service_root,
@@ -157,7 +284,7 @@ impl Engine {
         })
         .map_err(Detour::Unkeyable)?;
         let public_root = self.public_root(head, peer);
-        Ok(Errand { operation, question, asker, public_root })
+        Ok(OperationErrand { operation, question, asker, public_root })
     }
 
     /// The service root as the client knows it.

@@ -8,7 +8,7 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::IgnoredAny;
 
-use super::{Engine, Errand};
+use super::{Engine, OperationErrand};
 use crate::answer::{Answer, AnswerError};
 use crate::caching::storability::Unstorable;
 use crate::dependency;
@@ -30,7 +30,7 @@ pub(super) struct Examined {
 
 struct Examination {
     engine: Arc<Engine>,
-    errand: Arc<Errand>,
+    errand: Arc<OperationErrand>,
     status: StatusCode,
     is_plain: bool,
     is_json: bool,
@@ -43,7 +43,7 @@ struct Examination {
 /// [`ProxyError::Internal`]: the examination itself broke down.
 pub(super) async fn examine(
     engine: &Arc<Engine>,
-    errand: &Arc<Errand>,
+    errand: &Arc<OperationErrand>,
     head: &Parts,
     is_plain: bool,
     whole: Bytes,
@@ -78,7 +78,7 @@ impl Examination {
 
     /// Tags and links, both from one pass over a body that must parse to its end.
     fn read(&self) -> Result<(TagSet, Box<[NextLink]>), Unstorable> {
-        let Errand { operation, question, asker, .. } = &*self.errand;
+        let OperationErrand { operation, question, asker, .. } = &*self.errand;
         let asked = &question.dependencies;
         let has_credentials = asker.authorization.is_some();
         let is_success = self.status == StatusCode::OK;

@@ -11,8 +11,9 @@ use http::request::Parts;
 use serde_json::{Map, Value, json};
 
 use super::engine::Engine;
-use super::errand::{Detour, Errand};
+use super::errand::{Detour, Errand, OperationErrand, Subject};
 use super::lookup::Lookup;
+use crate::cache_key::Field;
 use crate::control::{Explain, ExplainRequest};
 use crate::dependency;
 use crate::question::Partition;
@@ -32,8 +33,11 @@ impl Explain for Engine {
 impl Engine {
     fn told(&self, head: &Parts, body: &Bytes) -> Value {
         let call = match self.classify(&head.method, &head.uri) {
-            Ok(call) if !head.headers.contains_key(super::DEVICE_TOKEN) => call,
-            Ok(_) => return passes(Detour::DeviceToken),
+            _ if head.headers.contains_key(super::DEVICE_TOKEN) => {
+                return passes(Detour::DeviceToken);
+            }
+            Ok(Subject::Call(call)) => call,
+            Ok(Subject::Resource) => return self.told_of_resource(head),
             Err(detour) => return passes(detour),
         };
         let operation = &call.operation;
@@ -54,7 +58,7 @@ impl Engine {
                 self.errand(call, head, body, asker, nobody)
             });
         let rest = match errand {
-            Ok(errand) => self.told_of(&errand),
+            Ok(errand) => self.told_of_operation(errand),
             Err(detour) => passes(detour),
         };
         if let (Value::Object(told), Value::Object(rest)) = (&mut told, rest) {
@@ -63,28 +67,53 @@ impl Engine {
         told
     }
 
-    fn told_of(&self, errand: &Errand) -> Value {
-        let key = &errand.question.key;
-        let parts: Map<String, Value> =
-            errand.question.parts().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        let lookup = self.look_up(key);
-        let under_way = self.flights.is_under_way(key);
+    fn told_of_operation(&self, errand: OperationErrand) -> Value {
+        let partition = match errand.asker.partition {
+            Partition::Anonymous => "anonymous",
+            Partition::Token(_) => "token",
+        };
+        let tags = tags_of_request(&errand);
+        let mut told = self.told_of(&Errand::Operation(errand.into()), tags);
+        if let Value::Object(told) = &mut told {
+            told.insert("partition".into(), partition.into());
+        }
+        told
+    }
+
+    /// A URL that the catalogue does not know, under the policy that stores such.
+    fn told_of_resource(&self, head: &Parts) -> Value {
+        match self.resource(&head.method, &head.uri, &head.headers) {
+            Ok(resource) => {
+                let tag = json!([resource.tag().as_str()]);
+                self.told_of(&Errand::Resource(Box::new(resource)), tag)
+            }
+            Err(detour) => passes(detour),
+        }
+    }
+
+    fn told_of(&self, errand: &Errand, tags_of_request: Value) -> Value {
+        let key = self.flight_key(errand);
+        // A variant may have been selected by who asks.
+        let parts: Map<String, Value> = key
+            .fields()
+            .filter(|(field, _)| *field != Field::Variant)
+            .map(|(field, value)| {
+                (field.as_str().to_owned(), String::from_utf8_lossy(value).into())
+            })
+            .collect();
+        let lookup = self.look_up(errand);
         let mut told = json!({
-            "partition": match errand.asker.partition {
-                Partition::Anonymous => "anonymous",
-                Partition::Token(_) => "token",
-            },
             "key": parts,
             "digest": format!("{:032x}", key.digest()),
             "state": lookup.as_str(),
             "stored": lookup.previous().is_some(),
-            "fetchUnderWay": under_way,
+            "fetchUnderWay": self.flights.is_under_way(&key),
             "verdict": verdict(&lookup),
         });
         if let Value::Object(told) = &mut told {
             match lookup.previous() {
                 Some(stored) => told.insert("response".into(), self.told_of_stored(stored)),
-                None => told.insert("tagsOfRequest".into(), tags_of_request(errand)),
+                None => told.insert("tagsOfRequest".into(), tags_of_request),
             };
         }
         told
@@ -106,7 +135,7 @@ impl Engine {
 }
 
 /// The tags that are known before there is an answer.
-fn tags_of_request(errand: &Errand) -> Value {
+fn tags_of_request(errand: &OperationErrand) -> Value {
     let has_credentials = errand.asker.authorization.is_some();
     let asked = &errand.question.dependencies;
     let tags = dependency::tags_of_request(&errand.operation, asked, has_credentials);
@@ -129,9 +158,12 @@ fn verdict(lookup: &Lookup) -> &'static str {
             "fetched: stale; what is stored serves only if the origin fails"
         }
         Lookup::Stale(..) => "fetched: stale, and past its stale windows",
+        Lookup::Refused(..) => "validated: the request asks for that",
         Lookup::Purged(_) => {
             "fetched: something that it depends on was purged after its fetch left"
         }
+        Lookup::Part(_) => "fetched: another part of it is stored",
+        Lookup::OtherVariant => "fetched: only other variants of it are stored",
         Lookup::Absent => "fetched: nothing is stored for it",
     }
 }

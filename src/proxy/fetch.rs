@@ -4,7 +4,14 @@
 //! one will want the answer. It reads the whole answer before anybody gets any of it, up to
 //! `limits.stored_body_bytes`: so a body that breaks off in the middle is an error with a proper
 //! status instead of half an answer, links to the next page can be rewritten, and a stale answer
-//! can stand in. Past the limit one client streams the answer and nothing is kept.
+//! can stand in. Past the limit, and where its head says already that it is not to be stored, one
+//! client streams the answer and nothing is kept.
+//!
+//! What differs between an operation of the catalogue and a URL that it does not know is in
+//! `operation` and `resource`: the request that is made, and what its answer means.
+
+mod operation;
+mod resource;
 
 use std::error::Error;
 use std::future::Future;
@@ -12,30 +19,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, SET_COOKIE,
-    TRAILER,
-};
-use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, DATE, HeaderName, TRAILER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 
 use super::decoded_body::{DecodedBody, OriginBody};
 use super::engine::Purpose;
-use super::examine::{Examined, examine};
-use super::fields::{add_via, remove_hop_by_hop};
-use super::flight::{Outcome, Oversized, Takeoff, UnstoredResponse};
+use super::fields::remove_hop_by_hop;
+use super::flight::{Outcome, StreamedResponse, Takeoff};
 use super::{Engine, Errand};
 use crate::body::BodyError;
+use crate::cache_key::CacheKey;
 use crate::caching::freshness::Freshness;
-use crate::caching::storability::{self, Unstorable};
+use crate::caching::lifetime::Exchange;
+use crate::caching::storability::Unstorable;
+use crate::caching::{http_date, validation};
 use crate::clock::Timestamp;
 use crate::error::ProxyError;
-use crate::operation::Lifetimes;
 use crate::origin::{OriginClient, OriginError, RequestBody};
 use crate::purge::LastFoundUsable;
-use crate::stored_response::{StoredBody, StoredResponse};
+use crate::stored_response::StoredResponse;
 use crate::tag::TagSet;
 
 /// Who can be asked. The origin's client is; a test's script is another.
@@ -72,19 +75,20 @@ pub async fn run(
         .unwrap_or(Outcome::Failed(ProxyError::OriginTimeout));
     if let Some(reason) = outcome.unstored_because() {
         engine.metrics.unstored.with_label_values(&[reason.as_str()]).inc();
-        if !outcome.may_be_shared() {
-            engine.flights.remember_alone(&errand.question.key, reason);
+        // Not renewed while it stands: what is refused because of it proves nothing new.
+        let is_known = engine.flights.goes_alone(takeoff.key()).is_some();
+        if !outcome.may_be_shared() && !errand.is_personal() && !is_known {
+            engine.flights.remember_alone(takeoff.key(), reason);
         }
     }
+    // What the origin says to somebody is no word on what it says to everybody.
     if outcome.ends_what_is_stored()
+        && !errand.carries_credentials()
         && let Some(previous) = &fetch.previous
     {
         engine.store.remove(previous);
     }
-    let stored = match &outcome {
-        Outcome::Stored(stored) => Some(Arc::clone(stored)),
-        _ => None,
-    };
+    let stored = outcome.stored().cloned();
     takeoff.land(outcome);
     if let Some(stored) = stored {
         stored.body.compress_all().await;
@@ -99,65 +103,64 @@ struct Fetch<'a> {
     takeoff: &'a Takeoff,
 }
 
+/// A 304 that is about another answer than the one that was asked about.
+struct Misconfirmed;
+
 impl Fetch<'_> {
     async fn exchange(&self, origin: &dyn FetchOrigin) -> Outcome {
-        let request = self.request();
-        let conditional = [IF_NONE_MATCH, IF_MODIFIED_SINCE];
-        let purpose = match conditional.iter().any(|name| request.headers().contains_key(name)) {
-            true => Purpose::Revalidate,
-            false => Purpose::Fetch,
-        };
-        let head = match self.engine.asking(purpose, origin.fetch(request)).await {
-            Ok(head) => head,
-            Err(error) => return self.failed(&error),
-        };
-        let received_at = self.engine.clock.now();
-        let (head, body) = head.into_parts();
-        if head.status == StatusCode::NOT_MODIFIED {
-            return match &self.previous {
-                Some(previous) if purpose == Purpose::Revalidate => {
-                    self.confirmed(previous, &head, received_at)
-                }
-                // A 304 to a request without conditions answers nothing.
-                _ => Outcome::Failed(ProxyError::OriginBroken),
-            };
+        match self.attempt(origin, self.previous.as_ref()).await {
+            Ok(outcome) => outcome,
+            // What is stored must not be updated by it (RFC 9111 §4.3.4), and it holds no answer.
+            Err(Misconfirmed) => match self.attempt(origin, None).await {
+                Ok(outcome) => outcome,
+                Err(Misconfirmed) => Outcome::Failed(ProxyError::OriginBroken),
+            },
         }
-        let limit = self.limit();
-        let mut body = DecodedBody::new(&head.headers, body);
-        let whole = match body.read_to_end(limit).await {
-            Ok(Some(whole)) => whole,
-            Ok(None) => return self.oversized(&head, body),
-            Err(error) => {
-                tracing::info!(%error, operation = %self.errand.operation.name, "the origin's answer broke off");
-                return Outcome::Failed(ProxyError::OriginBroken);
-            }
+    }
+
+    /// Asks the origin, whether `previous` still stands where there is one.
+    async fn attempt(
+        &self,
+        origin: &dyn FetchOrigin,
+        previous: Option<&Arc<StoredResponse>>,
+    ) -> Result<Outcome, Misconfirmed> {
+        let request = match &**self.errand {
+            Errand::Operation(errand) => operation::request(errand, previous),
+            Errand::Resource(resource) => resource::request(resource, previous),
         };
-        let examined = examine(self.engine, self.errand, &head, body.is_plain(), whole).await;
-        let Examined { tags, body } = match examined {
-            Ok(examined) => examined,
-            Err(error) => return Outcome::Failed(error),
+        let (request, asks_about_previous) = request;
+        // A client's own conditions are about what the client has.
+        let validated = previous.filter(|_| asks_about_previous);
+        let purpose = match validated {
+            Some(_) => Purpose::Revalidate,
+            None => Purpose::Fetch,
         };
-        let lifetimes = self.lifetimes(head.status, &head.headers, received_at);
-        match lifetimes.and_then(|lifetimes| Ok((lifetimes, tags?))) {
-            Ok((lifetimes, tags)) => {
-                let initial_age = storability::initial_age(&head.headers);
-                let freshness =
-                    Freshness { received_at, initial_age, lifetimes, must_revalidate: false };
-                self.store(&head, tags, body, freshness)
+        let sent_at = self.engine.clock.now();
+        let response = match self.engine.asking(purpose, origin.fetch(request)).await {
+            Ok(response) => response,
+            Err(error) => return Ok(self.failed(&error)),
+        };
+        let exchange = Exchange { sent_at, received_at: self.engine.clock.now() };
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::NOT_MODIFIED
+            && let Some(previous) = validated
+        {
+            if !validation::confirms(&head.headers, &previous.headers) {
+                return Err(Misconfirmed);
             }
-            Err(reason) => {
-                let mut headers = kept_fields(&head.headers);
-                if reason == Unstorable::ContentEncoding
-                    && let Some(coding) = head.headers.get(CONTENT_ENCODING)
-                {
-                    headers.insert(CONTENT_ENCODING, coding.clone());
+            return Ok(match &**self.errand {
+                Errand::Operation(errand) => {
+                    self.confirm_operation(errand, previous, &head, exchange)
                 }
-                Outcome::Unstored(Arc::new(UnstoredResponse {
-                    status: head.status,
-                    headers,
-                    body: Arc::new(body),
-                    reason,
-                }))
+                Errand::Resource(resource) => {
+                    self.confirm_resource(resource, previous, &head, exchange)
+                }
+            });
+        }
+        match &**self.errand {
+            Errand::Operation(errand) => Ok(self.take_answer(errand, head, body, exchange).await),
+            Errand::Resource(resource) => {
+                self.take_representation(resource, head, body, exchange).await
             }
         }
     }
@@ -165,7 +168,7 @@ impl Fetch<'_> {
     /// How much of an answer is gathered before it is given up to be streamed: nothing of one that
     /// was too large a moment ago.
     fn limit(&self) -> usize {
-        match self.engine.flights.goes_alone(&self.errand.question.key) {
+        match self.engine.flights.goes_alone(self.takeoff.key()) {
             Some(Unstorable::TooLarge) => 0,
             _ => self.engine.config.limits.stored_body_bytes,
         }
@@ -173,182 +176,80 @@ impl Fetch<'_> {
 
     fn failed(&self, error: &OriginError) -> Outcome {
         let source = error.source().map(ToString::to_string);
-        tracing::info!(%error, source, operation = %self.errand.operation.name, "a fetch failed");
+        tracing::info!(%error, source, operation = self.errand.name(), "a fetch failed");
         Outcome::Failed(error.into())
     }
 
-    /// What is sent: the canonical form that the key was made of, and nothing else of the client's.
-    fn request(&self) -> Request<Bytes> {
-        let forward = &self.errand.question.forward;
-        let mut request = Request::new(forward.body.clone());
-        *request.method_mut() = self.errand.operation.method.clone();
-        *request.uri_mut() = forward.path_and_query.clone().into();
-        let headers = request.headers_mut();
-        headers.clone_from(&forward.headers);
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        // As received: canonical, so without the client's version (RFC 9110 §7.6.3 on loops).
-        add_via(Version::HTTP_11, headers);
-        if let Some(authorization) = &self.errand.asker.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
-        if let Some(previous) = &self.previous {
-            if let Some(etag) = &previous.validator {
-                headers.insert(IF_NONE_MATCH, etag.clone());
-            } else if let Some(date) = previous.headers.get(LAST_MODIFIED) {
-                headers.insert(IF_MODIFIED_SINCE, date.clone());
-            }
-        }
-        request
+    fn broke_off(&self, error: &BodyError) -> Outcome {
+        tracing::info!(%error, operation = self.errand.name(), "the origin's answer broke off");
+        Outcome::Failed(ProxyError::OriginBroken)
     }
 
-    /// How long the answer may be kept: what its head allows, within the credentials' own life.
-    fn lifetimes(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        now: Timestamp,
-    ) -> Result<Lifetimes, Unstorable> {
-        let absent = self.engine.config.absent.fresh_for;
-        let of_operation = self.errand.operation.lifetimes;
-        let lifetimes = storability::lifetimes(status, headers, of_operation, absent)?;
-        match self.errand.asker.expires_at {
-            None => Ok(lifetimes),
-            Some(end) if end <= now => Err(Unstorable::CredentialEnds),
-            Some(end) => Ok(lifetimes.within(end.saturating_since(now))),
-        }
-    }
-
-    fn store(&self, head: &Parts, tags: TagSet, body: StoredBody, freshness: Freshness) -> Outcome {
-        let mut headers = kept_fields(&head.headers);
-        let validator = headers.remove(ETAG);
-        let stored = Arc::new(StoredResponse {
-            key: self.errand.question.key.clone(),
-            fetch_seq: self.takeoff.fetch_seq(),
-            freshness,
-            status: head.status,
-            headers,
-            validator,
-            tags,
-            body: Arc::new(body),
-            last_found_usable: LastFoundUsable::default(),
-        });
-        self.engine.store.put(&stored);
-        Outcome::Stored(stored)
-    }
-
-    /// A 304: what is stored is confirmed as of this fetch's stamp (RFC 9111 §4.3.4).
+    /// The stored answer, confirmed as of this fetch's stamp (RFC 9111 §4.3.4).
     fn confirmed(
         &self,
         previous: &Arc<StoredResponse>,
-        head: &Parts,
-        received_at: Timestamp,
-    ) -> Outcome {
-        let lifetimes = match self.lifetimes(previous.status, &head.headers, received_at) {
-            Ok(lifetimes) => lifetimes,
-            Err(reason) => {
-                return Outcome::Unstored(Arc::new(UnstoredResponse {
-                    status: previous.status,
-                    headers: previous.headers.clone(),
-                    body: Arc::clone(&previous.body),
-                    reason,
-                }));
-            }
-        };
-        let mut updates = kept_fields(&head.headers);
-        let validator = updates.remove(ETAG).or_else(|| previous.validator.clone());
-        updates.remove(CONTENT_TYPE);
-        let mut headers = previous.headers.clone();
-        for name in updates.keys() {
-            headers.remove(name);
-        }
-        for (name, value) in &updates {
-            headers.append(name, value.clone());
-        }
+        key: CacheKey,
+        headers: HeaderMap,
+        tags: TagSet,
+        freshness: Freshness,
+    ) -> Arc<StoredResponse> {
         let stored = Arc::new(StoredResponse {
-            key: previous.key.clone(),
+            key,
             fetch_seq: self.takeoff.fetch_seq(),
-            freshness: Freshness {
-                received_at,
-                initial_age: storability::initial_age(&head.headers),
-                lifetimes,
-                must_revalidate: false,
-            },
+            freshness,
             status: previous.status,
             headers,
-            validator,
-            tags: previous.tags.clone(),
+            tags,
             body: Arc::clone(&previous.body),
             last_found_usable: LastFoundUsable::default(),
         });
+        if stored.key != previous.key {
+            self.engine.store.remove(previous);
+        }
         self.engine.store.put(&stored);
-        Outcome::Stored(stored)
+        stored
     }
 
-    /// An answer past the limit: one client streams it, and is cut off where the origin stands
+    /// An answer that is not stored: one client streams it, and is cut off where the origin stands
     /// still for as long as it may for its first byte.
-    fn oversized(&self, head: &Parts, body: DecodedBody) -> Outcome {
+    fn streamed(
+        &self,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: DecodedBody,
+        reason: Unstorable,
+    ) -> Outcome {
         let stall_timeout = self.engine.config.origin.first_byte_timeout;
-        let is_as_sent = body.is_as_sent();
         let mut response = Response::new(body.into_body(stall_timeout));
-        *response.status_mut() = head.status;
-        let mut headers = kept_fields(&head.headers);
-        if is_as_sent {
-            for name in [CONTENT_LENGTH, CONTENT_ENCODING] {
-                if let Some(value) = head.headers.get(&name) {
-                    headers.insert(name, value.clone());
-                }
-            }
-        }
+        *response.status_mut() = status;
         *response.headers_mut() = headers;
-        Outcome::Oversized(Arc::new(Oversized::new(response)))
+        Outcome::Streamed(Arc::new(StreamedResponse::new(response, reason)))
     }
 }
 
-/// The fields that describe the answer itself. What describes the message it came in, the one
-/// client it went to, or another shop's web origin, stays behind.
+/// The fields of an answer that are stored: those that describe the answer itself and not the
+/// message it came in (RFC 9111 §3.1), but for those that are to be `left_out`.
 ///
 /// The values are copied: as they came, each would keep the whole read buffer of its connection in
 /// memory for as long as the answer is stored.
-fn kept_fields(headers: &HeaderMap) -> HeaderMap {
-    const ABOUT_THE_MESSAGE: [HeaderName; 6] =
-        [CONTENT_LENGTH, CONTENT_ENCODING, AGE, ACCEPT_RANGES, SET_COOKIE, TRAILER];
+pub(super) fn kept_fields(
+    headers: &HeaderMap,
+    left_out: &[HeaderName],
+    received_at: Timestamp,
+) -> HeaderMap {
     let mut end_to_end = headers.clone();
     remove_hop_by_hop(&mut end_to_end);
-    for name in ABOUT_THE_MESSAGE {
+    for name in [CONTENT_LENGTH, TRAILER].iter().chain(left_out) {
         end_to_end.remove(name);
     }
-    super::cors::strip(&mut end_to_end);
-    let mut kept = HeaderMap::with_capacity(end_to_end.len());
+    let mut kept = HeaderMap::with_capacity(end_to_end.len() + 1);
     for (name, value) in &end_to_end {
         if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
             kept.append(name, copy);
         }
     }
+    // A recipient with a clock adds what the origin left out (RFC 9110 §6.6.1).
+    kept.entry(DATE).or_insert_with(|| http_date::format(received_at));
     kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_about_one_message_is_not_kept() {
-        let headers: HeaderMap = [
-            ("content-type", "application/json"),
-            ("last-modified", "Sun, 22 Nov 2026 12:00:00 GMT"),
-            ("connection", "x-hop"),
-            ("x-hop", "1"),
-            ("trailer", "x-sum"),
-            ("transfer-encoding", "chunked"),
-            ("proxy-authentication-info", "nextnonce=1"),
-            ("age", "3"),
-            ("set-cookie", "a=b"),
-        ]
-        .into_iter()
-        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-        .collect();
-        let kept = kept_fields(&headers);
-        let names: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
-        assert_eq!(names, ["content-type", "last-modified"]);
-    }
 }

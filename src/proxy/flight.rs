@@ -37,15 +37,20 @@ const ALONE_FOR: Duration = Duration::from_secs(10);
 /// Such questions that are remembered; past it some wait for others in vain.
 const MAX_ALONE: u64 = 10_000;
 
+/// Fields of an answer that are not stored with it (RFC 9111 §5.2.2.4, §5.2.2.7); mostly none.
+pub type Withheld = Option<Arc<HeaderMap>>;
+
 /// How a fetch ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// The answer is in the store.
-    Stored(Arc<StoredResponse>),
+    /// The answer is in the store, but for the fields that are for the one who asked first.
+    Stored(Arc<StoredResponse>, Withheld),
+    /// The answer that was stored before is confirmed, and in the store as of now.
+    Confirmed(Arc<StoredResponse>, Withheld),
     /// The answer is whole and was not stored.
     Unstored(Arc<UnstoredResponse>),
-    /// The answer is too large to be held: one client may stream it.
-    Oversized(Arc<Oversized>),
+    /// The answer is not to be held: one client may stream it.
+    Streamed(Arc<StreamedResponse>),
     /// There is no answer.
     Failed(ProxyError),
 }
@@ -59,20 +64,30 @@ impl Outcome {
         }
     }
 
+    /// What is in the store by now.
+    pub const fn stored(&self) -> Option<&Arc<StoredResponse>> {
+        match self {
+            Self::Stored(stored, _) | Self::Confirmed(stored, _) => Some(stored),
+            Self::Unstored(_) | Self::Streamed(_) | Self::Failed(_) => None,
+        }
+    }
+
     /// The origin's status, where an answer came whose status is not the stored one's.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Unstored(answer) => Some(answer.status),
-            _ => None,
+            Self::Streamed(answer) => Some(answer.status),
+            Self::Confirmed(..) => Some(StatusCode::NOT_MODIFIED),
+            Self::Stored(..) | Self::Failed(_) => None,
         }
     }
 
     /// Why an answer that came was not stored.
     pub fn unstored_because(&self) -> Option<Unstorable> {
         match self {
-            Self::Stored(_) | Self::Failed(_) => None,
+            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) => None,
             Self::Unstored(answer) => Some(answer.reason),
-            Self::Oversized(_) => Some(Unstorable::TooLarge),
+            Self::Streamed(answer) => Some(answer.reason),
         }
     }
 
@@ -85,9 +100,9 @@ impl Outcome {
     /// Whether all who asked the same may be given this one answer.
     pub fn may_be_shared(&self) -> bool {
         match self {
-            Self::Stored(_) | Self::Failed(_) => true,
+            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) => true,
             Self::Unstored(answer) => answer.reason.may_be_shared(),
-            Self::Oversized(_) => false,
+            Self::Streamed(_) => false,
         }
     }
 }
@@ -105,19 +120,28 @@ pub struct UnstoredResponse {
     pub reason: Unstorable,
 }
 
-/// An answer that is too large to be held; whoever takes it first streams it.
+/// An answer that is not to be held; whoever takes it first streams it.
 #[derive(Debug)]
-pub struct Oversized(Mutex<Option<Response<Body>>>);
+pub struct StreamedResponse {
+    status: StatusCode,
+    reason: Unstorable,
+    response: Mutex<Option<Response<Body>>>,
+}
 
-impl Oversized {
+impl StreamedResponse {
     /// An answer to be taken once.
-    pub fn new(response: Response<Body>) -> Self {
-        Self(Mutex::new(Some(response)))
+    pub fn new(response: Response<Body>, reason: Unstorable) -> Self {
+        Self { status: response.status(), reason, response: Mutex::new(Some(response)) }
+    }
+
+    /// Why it is not stored.
+    pub const fn reason(&self) -> Unstorable {
+        self.reason
     }
 
     /// The answer, for the first who asks.
     pub fn take(&self) -> Option<Response<Body>> {
-        self.0.lock().take()
+        self.response.lock().take()
     }
 }
 
@@ -245,7 +269,8 @@ impl Flights {
                 // The one who leads waits for itself, not for somebody else's fetch.
                 flights
                     .values()
-                    .map(|f| f.outcome.receiver_count().saturating_sub(1))
+                    .filter(|flight| flight.outcome.borrow().is_none())
+                    .map(|flight| flight.outcome.receiver_count().saturating_sub(1))
                     .sum::<usize>()
             })
             .sum();
@@ -267,6 +292,11 @@ pub struct Takeoff {
 }
 
 impl Takeoff {
+    /// The key under which others wait for it.
+    pub fn key(&self) -> &CacheKey {
+        &self.flight.key
+    }
+
     /// The purge sequence that was applied before the fetch left.
     pub fn fetch_seq(&self) -> Sequence {
         self.flight.fetch_seq
@@ -323,9 +353,11 @@ impl Waiter {
         let outcome = self.last_outcome().await;
         let is_for_us = match &outcome {
             _ if left_after_arrival => true,
-            Outcome::Stored(stored) => stored.purge_state(plane) == PurgeState::Usable,
+            Outcome::Stored(stored, _) | Outcome::Confirmed(stored, _) => {
+                stored.purge_state(plane) == PurgeState::Usable
+            }
             // What they depend on is not known.
-            Outcome::Unstored(_) | Outcome::Oversized(_) => false,
+            Outcome::Unstored(_) | Outcome::Streamed(_) => false,
             Outcome::Failed(_) => true,
         };
         is_for_us.then_some(outcome)

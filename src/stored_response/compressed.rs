@@ -32,6 +32,11 @@ pub(super) struct Compressed {
 }
 
 impl Compressed {
+    /// Of a body that is sent in no other form.
+    pub(super) fn never() -> Self {
+        Self { gzip: OnceCell::new_with(Some(None)), brotli: OnceCell::new_with(Some(None)) }
+    }
+
     /// The body in that coding, if the coding saves bytes.
     pub(super) async fn form(
         &self,
@@ -51,7 +56,9 @@ impl Compressed {
             let plain = plain();
             let encoded = tokio::task::spawn_blocking(move || encode(&plain)).await;
             match encoded {
-                Ok(Ok(bytes)) if bytes.len() < plain_len => Some(Bytes::from(bytes.into_boxed_slice())),
+                // Copied, since a buffer that is cut leaves a hole behind it for as long as the form
+                // is stored.
+                Ok(Ok(bytes)) if bytes.len() < plain_len => Some(Bytes::copy_from_slice(&bytes)),
                 Ok(Ok(_)) => None,
                 Ok(Err(error)) => {
                     tracing::warn!(%error, coding = coding.as_str(), "a body could not be compressed");
@@ -71,7 +78,7 @@ impl Compressed {
         [&self.gzip, &self.brotli]
             .into_iter()
             .filter_map(|form| form.get()?.as_ref())
-            .map(Bytes::len)
+            .map(|form| form.len() + super::ALLOCATION_BYTES + super::SHARED_BYTES)
             .sum()
     }
 }

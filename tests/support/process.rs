@@ -83,8 +83,17 @@ impl Running {
 
     /// The most that was ever resident.
     pub fn peak_kib(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    /// What is resident.
+    pub fn resident_kib(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    fn kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches("kB").trim().parse().unwrap()
     }
 }
