@@ -18,6 +18,7 @@ use crate::odata::ServiceRoot;
 use crate::purge::{LastFoundUsable, PurgePlane, PurgeState, Sequence};
 use crate::tag::TagSet;
 
+pub mod codec;
 mod compressed;
 
 use compressed::Compressed;
