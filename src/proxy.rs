@@ -139,7 +139,7 @@ impl Proxy {
         let terms = Terms::of(&request, self.engine.config.limits.ranges);
         let operation = subject.operation().cloned();
         let errand = match errand::read(&self.engine, subject, request, peer).await {
-            Ok(errand) => Arc::new(errand),
+            Ok(errand) => errand,
             Err(Unkeyed::Pass(request, detour)) => {
                 return self.pass(*request, peer, operation, detour).await;
             }
@@ -199,7 +199,7 @@ impl Proxy {
     }
 
     /// Starts a fetch that nobody waits for, unless one is under way.
-    fn revalidate_behind(&self, errand: &Arc<Errand>) {
+    fn revalidate_behind(&self, errand: &Errand) {
         let key = self.engine.flight_key(errand);
         let board = self.engine.flights.board(&key, &self.engine.plane, None);
         if let Ok(Boarding::Lead(takeoff, _)) = board {
@@ -209,11 +209,7 @@ impl Proxy {
 
     /// Starts the fetch. If another one landed between the look-up and the boarding, there is
     /// nothing left to fetch: then its answer is returned.
-    fn take_off(
-        &self,
-        errand: &Arc<Errand>,
-        takeoff: flight::Takeoff,
-    ) -> Option<Arc<StoredResponse>> {
+    fn take_off(&self, errand: &Errand, takeoff: flight::Takeoff) -> Option<Arc<StoredResponse>> {
         match self.engine.look_up(errand) {
             Lookup::Fresh(stored) => {
                 takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
@@ -229,7 +225,7 @@ impl Proxy {
     /// Gets the answer from the origin, together with all who ask the same.
     async fn fetch(
         &self,
-        errand: &Arc<Errand>,
+        errand: &Errand,
         terms: &Terms,
         arrived: Sequence,
         lookup: Lookup,
@@ -292,7 +288,7 @@ impl Proxy {
     }
 
     /// Gets the answer for this request only: the one that another got was not for all.
-    async fn fetch_alone(&self, errand: &Arc<Errand>, terms: &Terms, lookup: &Lookup) -> Answered {
+    async fn fetch_alone(&self, errand: &Errand, terms: &Terms, lookup: &Lookup) -> Answered {
         let key = self.engine.flight_key(errand);
         let (takeoff, waiter) = match self.engine.flights.alone(&key, &self.engine.plane) {
             Err(error) => return self.turn_away(errand, terms, lookup, error).await,
@@ -307,12 +303,12 @@ impl Proxy {
     /// The fetch runs on whether or not its client stays.
     fn depart(
         &self,
-        errand: &Arc<Errand>,
+        errand: &Errand,
         previous: Option<Arc<StoredResponse>>,
         takeoff: flight::Takeoff,
     ) {
         let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.fetcher));
-        tokio::spawn(fetch::run(engine, origin, Arc::clone(errand), previous, takeoff));
+        tokio::spawn(fetch::run(engine, origin, errand.clone(), previous, takeoff));
     }
 
     /// What the client gets of a fetch's end.

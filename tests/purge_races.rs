@@ -101,7 +101,7 @@ struct World {
     engine: Arc<Engine>,
     origin: Arc<dyn FetchOrigin>,
     version: Arc<AtomicU64>,
-    errand: Arc<Errand>,
+    errand: Errand,
 }
 
 impl World {
@@ -126,7 +126,7 @@ impl World {
         let asker = engine.identify(&head.headers, call.operation.identity).unwrap();
         let peer = Peer::new("127.0.0.1:1".parse().unwrap());
         let errand = engine.errand(call, &head, &body, asker, peer).unwrap();
-        let errand = Arc::new(Errand::Operation(errand.into()));
+        let errand = Errand::Operation(errand.into());
         let version = Arc::new(AtomicU64::new(1));
         let origin = Arc::new(Origin { version: Arc::clone(&version) });
         Self { engine: Arc::new(engine), origin, version, errand }
@@ -149,7 +149,7 @@ impl World {
 
     fn depart(&self, previous: Option<Arc<StoredResponse>>, takeoff: Takeoff) -> Running {
         let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.origin));
-        Box::pin(fetch::run(engine, origin, Arc::clone(&self.errand), previous, takeoff))
+        Box::pin(fetch::run(engine, origin, self.errand.clone(), previous, takeoff))
     }
 
     fn change(&self) {

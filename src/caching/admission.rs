@@ -19,7 +19,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::cache_control::{Delta, FieldScope, ResponseDirectives};
 use super::freshness::Freshness;
 use super::lifetime::{self, Exchange};
-use super::storability::{Unstorable, varies_on_anything};
+use super::storability::Unstorable;
+use super::vary::{Vary, vary};
 use crate::operation::Lifetimes;
 
 /// What the operator decides about HTTP's own rules.
@@ -122,7 +123,7 @@ fn check_permission(
     if request.no_store {
         return Err(Unstorable::RequestNoStore);
     }
-    if varies_on_anything(headers) {
+    if vary(headers) == Vary::Any {
         return Err(Unstorable::VaryAny);
     }
     let is_for_everybody = said.public || matches!(said.s_maxage, Some(Delta::Seconds(_)));

@@ -9,10 +9,11 @@
 
 use std::time::Duration;
 
-use http::header::{AGE, VARY};
+use http::header::AGE;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::cache_control::{FieldScope, ResponseDirectives};
+use super::vary::{Vary, vary};
 use crate::answer::AnswerError;
 use crate::operation::Lifetimes;
 
@@ -149,7 +150,7 @@ pub fn lifetimes(
     if said.private != FieldScope::Nothing {
         return Err(Unstorable::Private);
     }
-    if varies_on_anything(headers) {
+    if vary(headers) == Vary::Any {
         return Err(Unstorable::VaryAny);
     }
     match status {
@@ -161,11 +162,6 @@ pub fn lifetimes(
         }),
         _ => Err(Unstorable::Status),
     }
-}
-
-/// Whether `Vary` has a `*`: no later request is known to be answered (RFC 9111 §4.1).
-pub(super) fn varies_on_anything(headers: &HeaderMap) -> bool {
-    headers.get_all(VARY).iter().any(|value| value.as_bytes().contains(&b'*'))
 }
 
 /// Whether a failure of this kind lets a stale answer serve (RFC 5861 §4 names 500, 502, 503 and
@@ -191,6 +187,7 @@ pub fn initial_age(headers: &HeaderMap) -> Duration {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use http::header::VARY;
 
     const CLASS: Lifetimes = Lifetimes {
         fresh_for: Duration::from_secs(300),

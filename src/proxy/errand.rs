@@ -52,13 +52,13 @@ pub struct Call {
     pub path: ResourcePath,
 }
 
-/// What is to be found out.
-#[derive(Debug)]
+/// What is to be found out. Cloning shares it.
+#[derive(Clone, Debug)]
 pub enum Errand {
     /// The answer to an operation of the catalogue, whose rules say how long it is good for.
     Operation(Arc<OperationErrand>),
     /// The representation of a URL, whose origin says so by HTTP's rules.
-    Resource(Box<Resource>),
+    Resource(Arc<Resource>),
 }
 
 /// What is to be found out of an operation, for whom.
@@ -206,7 +206,7 @@ pub(super) async fn read(
                 Err(Detour::Unkeyable(Unkeyable::UnexpectedBody))
             };
             return resource
-                .map(|resource| Errand::Resource(Box::new(resource)))
+                .map(|resource| Errand::Resource(Arc::new(resource)))
                 .map_err(|detour| Unkeyed::pass(whole(request), detour));
         }
     };

@@ -85,7 +85,7 @@ impl Engine {
         match self.resource(&head.method, &head.uri, &head.headers) {
             Ok(resource) => {
                 let tag = json!([resource.tag().as_str()]);
-                self.told_of(&Errand::Resource(Box::new(resource)), tag)
+                self.told_of(&Errand::Resource(resource.into()), tag)
             }
             Err(detour) => passes(detour),
         }
@@ -153,6 +153,9 @@ fn verdict(lookup: &Lookup) -> &'static str {
         }
         Lookup::Stale(_, stale) if stale.while_revalidating => {
             "served from the store, stale, while a revalidation runs"
+        }
+        Lookup::Stale(_, stale) if stale.to_this_client => {
+            "served from the store, stale: the request takes that"
         }
         Lookup::Stale(_, stale) if stale.if_error => {
             "fetched: stale; what is stored serves only if the origin fails"

@@ -64,7 +64,7 @@ impl FetchOrigin for OriginClient {
 pub async fn run(
     engine: Arc<Engine>,
     origin: Arc<dyn FetchOrigin>,
-    errand: Arc<Errand>,
+    errand: Errand,
     previous: Option<Arc<StoredResponse>>,
     takeoff: Takeoff,
 ) {
@@ -98,7 +98,7 @@ pub async fn run(
 
 struct Fetch<'a> {
     engine: &'a Arc<Engine>,
-    errand: &'a Arc<Errand>,
+    errand: &'a Errand,
     previous: Option<Arc<StoredResponse>>,
     takeoff: &'a Takeoff,
 }
@@ -124,7 +124,7 @@ impl Fetch<'_> {
         origin: &dyn FetchOrigin,
         previous: Option<&Arc<StoredResponse>>,
     ) -> Result<Outcome, Misconfirmed> {
-        let request = match &**self.errand {
+        let request = match self.errand {
             Errand::Operation(errand) => operation::request(errand, previous),
             Errand::Resource(resource) => resource::request(resource, previous),
         };
@@ -148,7 +148,7 @@ impl Fetch<'_> {
             if !validation::confirms(&head.headers, &previous.headers) {
                 return Err(Misconfirmed);
             }
-            return Ok(match &**self.errand {
+            return Ok(match self.errand {
                 Errand::Operation(errand) => {
                     self.confirm_operation(errand, previous, &head, exchange)
                 }
@@ -157,7 +157,7 @@ impl Fetch<'_> {
                 }
             });
         }
-        match &**self.errand {
+        match self.errand {
             Errand::Operation(errand) => Ok(self.take_answer(errand, head, body, exchange).await),
             Errand::Resource(resource) => {
                 self.take_representation(resource, head, body, exchange).await

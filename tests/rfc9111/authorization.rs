@@ -167,7 +167,9 @@ async fn an_answer_to_credentials_does_not_end_what_all_are_told() {
 /// What APIs and frameworks have made up in place of `Cookie` and `Authorization` says who asks too.
 #[tokio::test]
 async fn fields_like_credentials_count_as_such() {
-    for name in ["x-api-key", "x-auth-token", "x-csrf-token", "ocp-apim-subscription-key"] {
+    for name in
+        ["x-api-key", "x_api_key", "x-auth-token", "x-csrf-token", "ocp-apim-subscription-key"]
+    {
         let line = format!("{name}: 1");
         for (said, shared) in
             [("cache-control: max-age=60", false), ("cache-control: public, max-age=60", true)]

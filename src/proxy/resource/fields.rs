@@ -103,9 +103,13 @@ pub fn says_more_than_a_read(headers: &HeaderMap, rule: &RequestFields) -> bool 
 }
 
 fn is_override(name: &HeaderName) -> bool {
-    // Servers that hand fields on as variables (RFC 3875 §4.1.18) tell the two apart no more.
-    let name = name.as_str().replace('_', "-");
+    let name = folded(name);
     OVERRIDES.contains(&&*name) || OVERRIDE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Servers that hand fields on as variables (RFC 3875 §4.1.18) tell `_` and `-` apart no more.
+fn folded(name: &HeaderName) -> String {
+    name.as_str().replace('_', "-")
 }
 
 fn goes_on(name: &HeaderName, rule: &RequestFields) -> bool {
@@ -120,7 +124,7 @@ fn goes_on(name: &HeaderName, rule: &RequestFields) -> bool {
 pub(super) fn is_of_session(name: &HeaderName) -> bool {
     const MARKS: [&str; 8] =
         ["api-key", "apikey", "auth", "cookie", "csrf", "session", "subscription-key", "token"];
-    let name = name.as_str();
+    let name = folded(name);
     name != "authorization" && MARKS.iter().any(|mark| name.contains(mark))
 }
 
