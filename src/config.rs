@@ -14,12 +14,14 @@ mod generic;
 mod load;
 mod mistake;
 mod reader;
+mod redis;
 mod secret;
 mod tls;
 mod values;
 
 pub use generic::{Generic, GenericPolicy, RequestFields};
 pub use mistake::{ConfigErrors, Mistake, Place};
+pub use redis::{Redis, RedisIdentity, RedisKind, RedisNode, RedisPurge, RedisServer};
 pub use secret::Secret;
 pub use tls::{ListenerTls, Tls, TlsVersion};
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub storefront: Storefront,
     /// `[memory]`: the memory tier.
     pub memory: Memory,
+    /// `[redis]`: what nodes share. Absent, memory alone and one node.
+    pub redis: Option<Redis>,
     /// `[class.*]`: lifetimes by class.
     pub classes: ClassLifetimes,
     /// `[absent]`: answers that there is no such thing.
@@ -290,6 +294,9 @@ pub struct Ingest {
     pub search_purge_interval: Duration,
     /// Purges waiting for their `effectiveAt` (503 past it). Default 100,000.
     pub scheduled: usize,
+    /// Whether a delivery is answered only when every live node has applied its purges. Only with
+    /// `[redis]`. Default false.
+    pub wait_for_fleet: bool,
 }
 
 /// `[log]`.
@@ -319,6 +326,7 @@ impl Config {
             origin: Origin::at(service_root),
             storefront: Storefront::default(),
             memory: Memory::default(),
+            redis: None,
             classes: ClassLifetimes::default(),
             absent: Absent::default(),
             operations: Vec::new(),
@@ -501,6 +509,7 @@ impl Default for Ingest {
             dead_letters: 1_000,
             search_purge_interval: Duration::from_secs(60),
             scheduled: 100_000,
+            wait_for_fleet: false,
         }
     }
 }

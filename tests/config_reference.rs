@@ -21,7 +21,7 @@ fn least(folder: &TempDir) -> String {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::default().self_signed(&key).unwrap();
     let mut text = "listen.ingest = '127.0.0.1:8090'\norigin.service_root = 'http://rs'\n\
-                    cors.allowed_origins = ['*']\n"
+                    cors.allowed_origins = ['*']\nredis.url = 'redis://127.0.0.1'\n"
         .to_owned();
     for (name, pem) in [("certificate", certificate.pem()), ("private_key", key.serialize_pem())] {
         let path = folder.path().join(name);
@@ -92,6 +92,10 @@ fn the_shipped_file_loads_as_it_stands_and_in_full() {
     let environment = [
         ("CSU_EDGE_INGEST_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"),
         ("CSU_EDGE_INGEST_TOKEN", "token"),
+        ("CSU_EDGE_REDIS_PASSWORD", "password"),
+        ("CSU_EDGE_PURGE_REDIS_PASSWORD", "password"),
+        ("CSU_EDGE_SENTINEL_PASSWORD", "password"),
+        ("CSU_EDGE_PARTITION_SECRET", "secret"),
     ];
     Config::parse(&in_full, "config.toml", environment).unwrap();
 }

@@ -32,6 +32,7 @@ const FILE_BYTES: u64 = 1 << 20;
 mod cors;
 mod generic;
 mod operations;
+mod redis;
 mod tls;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -105,6 +106,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         public_root: section.get("public_root", base_url),
     });
     let memory = root.table("memory", memory);
+    let (redis, in_fleet) = root.table("redis", redis::read);
     let classes = root.table("class", classes);
     let absent = root.table("absent", absent);
     let operations = operations::read(root, &classes);
@@ -114,9 +116,8 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let forwarded = root.table("forwarded", forwarded);
     let limits = root.table("limits", limits);
     let purge = root.table("purge", purge);
-    let (ingest, authenticated) = root.table("ingest", ingest);
+    let (ingest, authenticated) = root.table("ingest", |section| ingest(section, in_fleet));
     let log = root.table("log", log);
-    root.refuse("redis", "not in this version, which runs on memory alone: remove it");
 
     if !listen.ingest.ip().to_canonical().is_loopback() && !authenticated && !asks_pushers {
         let message = format!(
@@ -133,6 +134,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         origin: origin?,
         storefront,
         memory,
+        redis,
         classes,
         absent,
         operations,
@@ -305,8 +307,9 @@ fn purge(section: &Section<'_>) -> Purge {
     purge
 }
 
-/// The settings of push events, and whether a credential was given, valid or not.
-fn ingest(section: &Section<'_>) -> (Ingest, bool) {
+/// The settings of push events, and whether a credential was given, valid or not. `in_fleet`: there
+/// is a `[redis]`.
+fn ingest(section: &Section<'_>, in_fleet: bool) -> (Ingest, bool) {
     let mut ingest = Ingest::default();
     section.set("hmac_secrets", &mut ingest.hmac_secrets, list(hmac_secret));
     section.set("bearer_tokens", &mut ingest.bearer_tokens, list(bearer_token));
@@ -318,6 +321,13 @@ fn ingest(section: &Section<'_>) -> (Ingest, bool) {
     let interval = duration(Duration::ZERO..=HOUR);
     section.set("search_purge_interval", &mut ingest.search_purge_interval, interval);
     section.set("scheduled", &mut ingest.scheduled, count(1..=10_000_000));
+    section.set("wait_for_fleet", &mut ingest.wait_for_fleet, |field| {
+        let waits = boolean(field)?;
+        if waits && !in_fleet {
+            return field.refuse("there is no fleet to wait for without a [redis]");
+        }
+        Some(waits)
+    });
     let given = |name| section.field(name).is_some_and(|field| !field.is_empty_array());
     let authenticated = given("hmac_secrets") || given("bearer_tokens");
     (ingest, authenticated)

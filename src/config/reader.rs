@@ -158,7 +158,6 @@ pub(super) struct Section<'r> {
     table: Option<&'r dyn TableLike>,
     place: Place,
     known: RefCell<BTreeSet<&'static str>>,
-    refused: RefCell<Vec<&'static str>>,
     /// Whether the environment can set its keys.
     overridable: bool,
 }
@@ -170,15 +169,7 @@ impl<'r> Section<'r> {
         table: Option<&'r dyn TableLike>,
         place: Place,
     ) -> Self {
-        Self {
-            reader,
-            path,
-            table,
-            place,
-            known: RefCell::default(),
-            refused: RefCell::default(),
-            overridable: true,
-        }
+        Self { reader, path, table, place, known: RefCell::default(), overridable: true }
     }
 
     /// Where the table's head stands; of a table that the file lacks, where its parent's does.
@@ -252,15 +243,6 @@ impl<'r> Section<'r> {
         each.collect()
     }
 
-    /// Refuses a table, and all that the environment sets of it, with a message of its own.
-    pub(super) fn refuse(&self, name: &'static str, message: &'static str) {
-        self.reader.not_settable.borrow_mut().push((name, message));
-        self.refused.borrow_mut().push(name);
-        if let Some((place, _)) = self.entry_unasked(name) {
-            self.note(place, name, message);
-        }
-    }
-
     /// The value of that key, if it was given.
     pub(super) fn field(&self, name: &'static str) -> Option<Field<'r>> {
         let path = self.path_of(name);
@@ -324,9 +306,9 @@ impl<'r> Section<'r> {
     }
 
     fn finish(&self) {
-        let (known, refused) = (self.known.borrow(), self.refused.borrow());
+        let known = self.known.borrow();
         for (name, _) in self.table.into_iter().flat_map(TableLike::iter) {
-            if known.contains(name) || refused.contains(&name) {
+            if known.contains(name) {
                 continue;
             }
             let Some((place, _)) = self.entry_unasked(name) else { continue };
