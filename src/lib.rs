@@ -12,8 +12,8 @@
 //! | store | [`answer`], [`dependency`], [`tag`], [`stored_response`] |
 //! | deliver | `proxy::deliver`, [`body`] |
 //!
-//! Events come in by [`ingest`], operators by [`control`]; [`server`] listens, [`node`] puts it all
-//! together.
+//! Events come in by [`ingest`], operators by [`control`]; [`server`] listens, [`redis`] is what nodes
+//! share, [`node`] puts it all together.
 
 pub mod answer;
 pub mod body;
@@ -35,6 +35,7 @@ pub mod origin;
 pub mod proxy;
 pub mod purge;
 pub mod question;
+pub mod redis;
 pub mod sandbox;
 pub mod server;
 pub mod small_body;

@@ -174,7 +174,8 @@ fn noted<T>(
     outcome.map_err(|problem| problems.push(FileProblem { file, problem })).ok()
 }
 
-fn read_file(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+/// Reads a file of certificates or a key, as far as such files go.
+pub(crate) fn read_file(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES {
