@@ -13,5 +13,6 @@ pub mod origin;
 pub mod process;
 pub mod raw;
 pub mod reads;
+pub mod redis;
 pub mod shop;
 pub mod wire;
