@@ -7,6 +7,7 @@
     reason = "a failed test panics"
 )]
 
+pub mod fault_proxy;
 pub mod frames;
 pub mod node;
 pub mod origin;
