@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failover;
 mod fault_proxy;
 mod servers;
 

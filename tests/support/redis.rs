@@ -1,8 +1,10 @@
-//! Redis as it is: real servers on loopback.
+//! Redis as it is: real servers on loopback, alone, replicated under sentinels, or a cluster.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::time::Duration;
 
+pub mod cluster;
+pub mod replicated;
 pub mod server;
 pub mod tls;
 
