@@ -2,16 +2,27 @@
 //!
 //! The first byte is the version of the format; a reader that does not know it has a miss. Every
 //! byte is checked: what stands in a shared tier may be cut off, of another program, or forged, and
-//! must neither be served nor take the reader down. A response has exactly one encoding, so bytes
-//! that are accepted are the bytes that [`encode`] writes.
+//! must neither be served nor take the reader down.
 //!
-//! Version 1, in this order. A *number* is unsigned LEB128 in its shortest form; *bytes* and *text*
+//! All fields but the last have exactly one encoding: the bytes that are accepted there are those
+//! that [`encode`] writes. So has the last field of version 1. A compressed body has none that could be
+//! held to: which frame stands for it depends on the compressor's version and level. Of version 2's
+//! last field it is therefore asked that the length is the body's, in its one form; and that its
+//! bytes are either the plain body, which zstd might have made smaller, or one whole frame of zstd
+//! without a dictionary, shorter than the body, that states the body's length, has nothing behind
+//! it, and decompresses to exactly that length. Many bytes may stand for one body, then, but never
+//! the same bytes for two.
+//!
+//! Nothing here says who wrote the bytes, or that none was changed on the way: a reader compares the
+//! key with its own, and trusts the rest as far as it trusts the tier.
+//!
+//! Version 2, in this order. A *number* is unsigned LEB128 in its shortest form; *bytes* and *text*
 //! are a number, their length, and themselves; a *list* is a number, its length, and its elements;
 //! a *span* is a number of seconds and one of nanoseconds; a *flag* is the number 0 or 1.
 //!
 //! | field | form |
 //! |---|---|
-//! | version | the byte 1 |
+//! | version | the byte 2 |
 //! | lineage | two numbers |
 //! | `fetch_seq` | number |
 //! | arrival | number of milliseconds since the Unix epoch |
@@ -23,11 +34,15 @@
 //! | tags | text: the names, in order, a space between two |
 //! | sent as it came | flag: no entity tag of ours, no links, never compressed |
 //! | next links | list of literal's start and end (numbers) and rest (text) |
-//! | body | bytes: the plain body |
+//! | body | number, the length of the plain body; flag, whether it is compressed; bytes: the plain body, or its frame |
 //!
-//! A change of any of this takes a new version. `v1.bin` holds a response of version 1 as it must
-//! be written and read for ever.
+//! Version 1 differs in its first byte, and in its last field: bytes, the plain body. It is no
+//! longer written.
+//!
+//! A change of any of this takes a new version. `v1.bin` and `v2.bin` hold a response of each
+//! version as it must be read for ever.
 
+mod body;
 mod fields;
 
 use std::sync::Arc;
@@ -43,10 +58,11 @@ use crate::operation::Lifetimes;
 use crate::purge::{LastFoundUsable, Sequence};
 use crate::tag::TagSet;
 
+use body::Packed;
 use fields::{Reader, Writer};
 
 /// The version that is written.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Which life of the purge sequence a `fetch_seq` belongs to. Numbers of two lineages cannot be
 /// compared: an answer of another lineage than the node's is not usable.
@@ -74,6 +90,8 @@ pub struct ReadBy<'a> {
     pub key_seed: &'a [u8; 16],
     /// The base that all clients use, where one is configured.
     pub public_root: Option<&'a str>,
+    /// The longest body that it takes, in bytes; checked before there is room made for one.
+    pub max_body_bytes: usize,
 }
 
 /// Why bytes are no stored response. To the reader, a miss.
@@ -114,6 +132,15 @@ pub enum DecodeError {
     /// or in a body that is sent as it came.
     #[error("the next links are not string literals of the body, one after the other")]
     NextLink,
+    /// A body that is longer than the reader takes.
+    #[error("the body is longer than what is taken")]
+    BodyTooLarge,
+    /// A body, or what its compressed form says of it, that has another length than is stated.
+    #[error("the body has another length than is stated")]
+    BodyLength,
+    /// A compressed body that is not one whole frame of zstd, shorter than the body.
+    #[error("the compressed body is not one frame of zstd, shorter than the body")]
+    Compressed,
 }
 
 impl DecodeError {
@@ -131,12 +158,18 @@ impl DecodeError {
             Self::Flag => "flag",
             Self::Tags => "tags",
             Self::NextLink => "next-link",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BodyLength => "body-length",
+            Self::Compressed => "compressed",
         }
     }
 }
 
 /// Writes a response, in the newest version. Its compressed forms are not written, nor is what the
 /// reader makes anew: the digest of the key, the entity tag, where the purge check left off.
+///
+/// Compressing a body past some 64 KiB takes long enough for others to wait: a caller that serves
+/// does it elsewhere.
 pub fn encode(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
     // In full, so that a new field of the response does not compile until it is written here.
     let StoredResponse {
@@ -152,7 +185,9 @@ pub fn encode(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
     let Lifetimes { fresh_for, stale_while_revalidate, stale_if_error } = lifetimes;
     let StoredBody { plain, links, etag, public_root: _, compressed: _ } = &**body;
 
-    let mut writer = Writer::with_version(VERSION, response.bytes());
+    let packed = Packed::new(plain);
+    let capacity = response.bytes().saturating_sub(body.bytes()) + packed.len();
+    let mut writer = Writer::with_version(VERSION, capacity);
     writer.number(lineage.generation);
     writer.number(lineage.nonce);
     writer.number(fetch_seq.as_u64());
@@ -176,23 +211,32 @@ pub fn encode(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
         writer.len(literal.end);
         writer.bytes(rest.as_bytes());
     }
-    writer.bytes(plain);
+    packed.write(&mut writer);
     writer.finish()
 }
 
-/// Reads what [`encode`] wrote, in any version. What is read is copied: nothing keeps `bytes`.
+/// Reads what [`encode`] wrote, in any version. What is read is copied: nothing keeps `bytes`. A
+/// large body takes its time here, too.
 ///
 /// # Errors
 /// The first thing that is wrong with the bytes.
 pub fn decode(bytes: &[u8], node: ReadBy<'_>) -> Result<Decoded, DecodeError> {
     let (reader, version) = Reader::new(bytes)?;
     match version {
-        1 => decode_v1(reader, node),
+        1 => decode_fields(reader, node, body::read_v1),
+        2 => decode_fields(reader, node, body::read_v2),
         other => Err(DecodeError::Version(other)),
     }
 }
 
-fn decode_v1(mut reader: Reader<'_>, node: ReadBy<'_>) -> Result<Decoded, DecodeError> {
+/// Reads the last field, whose plain body has at most so many bytes.
+type ReadBody = fn(Reader<'_>, usize) -> Result<Bytes, DecodeError>;
+
+fn decode_fields(
+    mut reader: Reader<'_>,
+    node: ReadBy<'_>,
+    read_body: ReadBody,
+) -> Result<Decoded, DecodeError> {
     let lineage = Lineage { generation: reader.number()?, nonce: reader.number()? };
     let fetch_seq = Sequence::from_u64(reader.number()?);
     let freshness = Freshness {
@@ -212,14 +256,12 @@ fn decode_v1(mut reader: Reader<'_>, node: ReadBy<'_>) -> Result<Decoded, Decode
     let tags = reader.text()?.and_then(TagSet::from_names).ok_or(DecodeError::Tags)?;
     let is_sent_as_it_came = reader.flag()?;
     let links = read_links(&mut reader)?;
-    let plain = reader.bytes()?;
-    reader.finish()?;
-    check_links(&links, plain)?;
-    let bytes = Bytes::copy_from_slice(plain);
+    let plain = read_body(reader, node.max_body_bytes)?;
+    check_links(&links, &plain)?;
     let body = match is_sent_as_it_came {
-        true if links.is_empty() => StoredBody::verbatim(bytes),
+        true if links.is_empty() => StoredBody::verbatim(plain),
         true => return Err(DecodeError::NextLink),
-        false => StoredBody::new(bytes, links.into(), node.public_root.map(Box::from)),
+        false => StoredBody::new(plain, links.into(), node.public_root.map(Box::from)),
     };
     let response = StoredResponse {
         key,

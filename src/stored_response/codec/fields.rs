@@ -107,6 +107,12 @@ impl<'a> Reader<'a> {
         Ok(std::str::from_utf8(self.bytes()?).ok())
     }
 
+    /// How many bytes were not taken yet.
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn finish(self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
     }
