@@ -5,10 +5,15 @@
 //! beginning of another. Its digest is keyed with a secret of the process, so that nobody can
 //! choose questions that meet; and since the full key is stored and compared on a hit, even two
 //! that met would not be served each other's answers.
+//!
+//! No two processes have one secret, so where nodes share a tier, a key is found there by another
+//! digest, which they all make alike. Anybody can make that one, too, and try as many questions as
+//! there is time for: so it is a cryptographic one.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// One part of the key.
@@ -107,6 +112,17 @@ impl CacheKey {
         self.digest
     }
 
+    /// The digest by which a stored response is found in a tier that nodes share: the same on each
+    /// of them, after every start and in every release. Hashed anew each time, which takes longer
+    /// than what a hit in memory does.
+    pub fn shared_digest(&self) -> SharedDigest {
+        let mut half = [0; 16];
+        for (to, from) in half.iter_mut().zip(digest(&SHA256, &self.full).as_ref()) {
+            *to = *from;
+        }
+        SharedDigest(half)
+    }
+
     /// Every field, as stored beside a response and compared on a hit.
     pub const fn full(&self) -> &[u8] {
         &self.full
@@ -161,6 +177,31 @@ impl fmt::Debug for CacheKey {
     }
 }
 
+/// The first half of the full key's SHA-256. To find two keys that meet takes some 2⁶⁴ hashes; who
+/// did would gain nothing but misses, as the full key is compared all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SharedDigest([u8; 16]);
+
+impl SharedDigest {
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// As 32 hexadecimal digits, in lower case.
+impl fmt::Display for SharedDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for SharedDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedDigest({self})")
+    }
+}
+
 /// Collects the fields of a key.
 #[derive(Debug)]
 pub struct CacheKeyBuilder {
@@ -198,5 +239,53 @@ impl CacheKeyBuilder {
         let mut hasher = SipHasher13::new_with_key(seed);
         hasher.write(&self.full);
         CacheKey { digest: hasher.finish128().as_u128(), full: self.full.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(fields: &[(Field, &str)], seed: &[u8; 16]) -> CacheKey {
+        let add = |key: CacheKeyBuilder, (field, value): &(Field, &str)| {
+            key.field(*field, value.as_bytes()).unwrap()
+        };
+        fields.iter().fold(CacheKeyBuilder::with_capacity(0), add).finish(seed)
+    }
+
+    const QUESTION: [(Field, &str); 2] =
+        [(Field::Oun, "128"), (Field::Operation, "POST Products/GetActivePrices")];
+
+    /// Computed elsewhere. Another value would leave a shared tier without a hit between releases.
+    #[test]
+    fn the_shared_digest_is_the_first_half_of_sha_256() {
+        let none = key(&[], &[0; 16]).shared_digest();
+        assert_eq!(none.to_string(), "e3b0c44298fc1c149afbf4c8996fb924");
+        let shared = key(&QUESTION, &[0; 16]).shared_digest();
+        assert_eq!(shared.to_string(), "4b71f3d0ed4ac2e5991d06ffcdc67a34");
+        assert_eq!(shared.as_bytes()[..2], [0x4b, 0x71]);
+        assert_eq!(format!("{shared:?}"), format!("SharedDigest({shared})"));
+    }
+
+    #[test]
+    fn the_shared_digest_is_the_same_under_every_secret() {
+        let (one, other) = (key(&QUESTION, &[1; 16]), key(&QUESTION, &[2; 16]));
+        assert_ne!(one.digest(), other.digest());
+        assert_eq!(one.shared_digest(), other.shared_digest());
+    }
+
+    #[test]
+    fn other_fields_have_another_shared_digest() {
+        let of = |fields: &[(Field, &str)]| key(fields, &[0; 16]).shared_digest();
+        let apart = [
+            of(&QUESTION),
+            of(&QUESTION[..1]),
+            of(&[(Field::Oun, "12"), (Field::Operation, "8POST Products/GetActivePrices")]),
+            of(&[(Field::Language, "128"), QUESTION[1]]),
+            of(&[QUESTION[0], QUESTION[1], (Field::Body, "")]),
+        ];
+        for (place, digest) in apart.iter().enumerate() {
+            assert!(!apart[..place].contains(digest), "{place}");
+        }
     }
 }
