@@ -1,7 +1,7 @@
 //! Where stored responses are kept.
 
 mod memory;
-mod variants;
+pub mod variants;
 
 pub use memory::MemoryTier;
 pub use variants::{Selecting, VariantIndex};

@@ -3,6 +3,10 @@
 //! Each variant is a stored response of its own, under the URL's key and its selecting fields. What
 //! those fields are is known from the answers alone, so it is remembered here, for URLs whose
 //! answers vary. What is forgotten here is a miss, and nothing worse.
+//!
+//! Where nodes share a tier, they tell one another through it (`codec`).
+
+pub mod codec;
 
 use std::sync::Arc;
 
@@ -91,13 +95,34 @@ impl VariantIndex {
         });
         displaced
     }
+
+    /// Takes in how another node found the answers of this URL to vary, the latest set first. That
+    /// comes before what is known here: it is read where what is known here led to no answer. Which
+    /// variants are stored here does not change by it.
+    pub fn learn(&self, url: &CacheKey, sets: &[Arc<[HeaderName]>]) {
+        self.urls.entry(url.digest()).and_compute_with(|held| {
+            let held = held.map(moka::Entry::into_value).filter(|held| held.url == *url);
+            let known = held.as_deref().map_or(&[][..], Selecting::sets);
+            let mut merged: Vec<Arc<[HeaderName]>> = Vec::new();
+            for set in sets.iter().chain(known).filter(|set| !set.is_empty()) {
+                if !merged.contains(set) && merged.len() < MAX_SETS {
+                    merged.push(Arc::clone(set));
+                }
+            }
+            if merged == known {
+                return Op::Nop;
+            }
+            let variants = held.map_or_else(Vec::new, |held| held.variants.clone());
+            Op::Put(Arc::new(Selecting { url: url.clone(), sets: merged, variants }))
+        });
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cache_key::{CacheKeyBuilder, Field};
-    use http::header::{ACCEPT, ACCEPT_LANGUAGE};
+    use http::header::{ACCEPT, ACCEPT_LANGUAGE, USER_AGENT};
 
     fn url(path: &str) -> CacheKey {
         let key = CacheKeyBuilder::with_capacity(16).field(Field::Path, path.as_bytes());
@@ -126,5 +151,54 @@ mod tests {
         assert_eq!(index.note(&a, &[ACCEPT], 2), None);
         assert_eq!(index.note(&a, &[ACCEPT], 1), None, "stored anew, it is not one more");
         assert_eq!(index.note(&a, &[ACCEPT], 3), Some(2));
+    }
+
+    fn known(index: &VariantIndex, url: &CacheKey) -> Vec<Vec<HeaderName>> {
+        let known = index.of(url);
+        known.iter().flat_map(|known| known.sets()).map(|set| set.to_vec()).collect()
+    }
+
+    #[test]
+    fn what_others_found_an_answer_to_vary_by_comes_first() {
+        let index = VariantIndex::new(1 << 20, 8);
+        let a = url("/a");
+        index.learn(&a, &[]);
+        index.learn(&a, &[[].into()]);
+        assert!(index.of(&a).is_none(), "what does not vary costs nothing");
+        index.learn(&a, &[[ACCEPT].into()]);
+        assert_eq!(known(&index, &a), [[ACCEPT]]);
+        index.learn(&a, &[[ACCEPT_LANGUAGE].into(), [ACCEPT].into(), [ACCEPT_LANGUAGE].into()]);
+        assert_eq!(known(&index, &a), [[ACCEPT_LANGUAGE], [ACCEPT]]);
+        index.note(&a, &[ACCEPT], 1);
+        index.learn(&a, &[[USER_AGENT].into()]);
+        assert_eq!(known(&index, &a), [[USER_AGENT], [ACCEPT], [ACCEPT_LANGUAGE]]);
+        assert!(index.of(&url("/b")).is_none());
+    }
+
+    #[test]
+    fn of_what_is_learned_the_oldest_goes_too() {
+        let index = VariantIndex::new(1 << 20, 8);
+        let a = url("/a");
+        index.note(&a, &[ACCEPT], 1);
+        let named = |n: usize| [HeaderName::try_from(format!("x-{n}")).unwrap()];
+        for n in 0..9 {
+            index.learn(&a, &[named(n).into(), named(n + 1).into()]);
+            assert!(known(&index, &a).len() <= MAX_SETS);
+        }
+        assert_eq!(known(&index, &a), [named(8), named(9), named(7), named(6)]);
+    }
+
+    #[test]
+    fn to_learn_leaves_the_variants_that_are_stored() {
+        let index = VariantIndex::new(1 << 20, 2);
+        let a = url("/a");
+        index.note(&a, &[ACCEPT], 1);
+        index.note(&a, &[ACCEPT], 2);
+        index.learn(&a, &[[ACCEPT_LANGUAGE].into()]);
+        assert_eq!(index.of(&a).unwrap().variants, [1, 2]);
+        let before = index.of(&a).unwrap();
+        index.learn(&a, &[[ACCEPT_LANGUAGE].into()]);
+        assert!(Arc::ptr_eq(&before, &index.of(&a).unwrap()), "nothing new, nothing done");
+        assert_eq!(index.note(&a, &[ACCEPT], 3), Some(1));
     }
 }

@@ -39,11 +39,12 @@
 //! Version 1 differs in its first byte, and in its last field: bytes, the plain body. It is no
 //! longer written.
 //!
-//! A change of any of this takes a new version. `v1.bin` and `v2.bin` hold a response of each
-//! version as it must be read for ever.
+//! A change of any of this takes a new version, below 128: what is above begins other things that
+//! stand in the same tier. `v1.bin` and `v2.bin` hold a response of each version as it must be read
+//! for ever.
 
 mod body;
-mod fields;
+pub(crate) mod fields;
 
 use std::sync::Arc;
 
@@ -94,7 +95,8 @@ pub struct ReadBy<'a> {
     pub max_body_bytes: usize,
 }
 
-/// Why bytes are no stored response. To the reader, a miss.
+/// Why bytes are no stored response, or nothing else that is written in these forms. To the reader,
+/// a miss.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum DecodeError {
     /// A version that this program does not know.
@@ -132,6 +134,9 @@ pub enum DecodeError {
     /// or in a body that is sent as it came.
     #[error("the next links are not string literals of the body, one after the other")]
     NextLink,
+    /// Not sets of field names, in order, each there once, or too many of them.
+    #[error("what selects a URL's variants is not a few sets of field names, in order")]
+    Selecting,
     /// A body that is longer than the reader takes.
     #[error("the body is longer than what is taken")]
     BodyTooLarge,
@@ -158,6 +163,7 @@ impl DecodeError {
             Self::Flag => "flag",
             Self::Tags => "tags",
             Self::NextLink => "next-link",
+            Self::Selecting => "selecting",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyLength => "body-length",
             Self::Compressed => "compressed",

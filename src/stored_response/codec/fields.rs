@@ -5,16 +5,16 @@ use std::time::Duration;
 use super::DecodeError;
 
 /// Appends fields.
-pub(super) struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    pub(super) fn with_version(version: u8, capacity: usize) -> Self {
+    pub(crate) fn with_version(version: u8, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(capacity);
         bytes.push(version);
         Self(bytes)
     }
 
-    pub(super) fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         let mut rest = number;
         loop {
             let [low, ..] = rest.to_le_bytes();
@@ -26,41 +26,41 @@ impl Writer {
         }
     }
 
-    pub(super) fn len(&mut self, len: usize) {
+    pub(crate) fn len(&mut self, len: usize) {
         self.number(len as u64);
     }
 
-    pub(super) fn span(&mut self, span: Duration) {
+    pub(crate) fn span(&mut self, span: Duration) {
         self.number(span.as_secs());
         self.number(span.subsec_nanos().into());
     }
 
-    pub(super) fn flag(&mut self, flag: bool) {
+    pub(crate) fn flag(&mut self, flag: bool) {
         self.number(flag.into());
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.len(bytes.len());
         self.0.extend_from_slice(bytes);
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }
 }
 
 /// Takes fields off the front of the bytes. What it gives is borrowed from them: no length that
 /// they claim makes it allocate.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     /// A reader of what follows the version, and the version.
-    pub(super) fn new(bytes: &'a [u8]) -> Result<(Self, u8), DecodeError> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<(Self, u8), DecodeError> {
         let (&version, rest) = bytes.split_first().ok_or(DecodeError::Truncated)?;
         Ok((Self(rest), version))
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn number(&mut self) -> Result<u64, DecodeError> {
         let mut number = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let (&byte, rest) = self.0.split_first().ok_or(DecodeError::Truncated)?;
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         Err(DecodeError::Number)
     }
 
-    pub(super) fn span(&mut self) -> Result<Duration, DecodeError> {
+    pub(crate) fn span(&mut self) -> Result<Duration, DecodeError> {
         const NANOS_IN_A_SECOND: u32 = 1_000_000_000;
         let seconds = self.number()?;
         match u32::try_from(self.number()?) {
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, DecodeError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, DecodeError> {
         match self.number()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = usize::try_from(self.number()?).map_err(|_| DecodeError::Truncated)?;
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(DecodeError::Truncated)?;
         self.0 = rest;
@@ -103,17 +103,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes that are UTF-8; `None` where they are not.
-    pub(super) fn text(&mut self) -> Result<Option<&'a str>, DecodeError> {
+    pub(crate) fn text(&mut self) -> Result<Option<&'a str>, DecodeError> {
         Ok(std::str::from_utf8(self.bytes()?).ok())
     }
 
     /// How many bytes were not taken yet.
     #[cfg(test)]
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn finish(self) -> Result<(), DecodeError> {
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
     }
 }

@@ -1,5 +1,6 @@
-//! The form of stored responses outside of the process.
+//! The form of stored responses, and of what selects among them, outside of the process.
 
+use csu_edge::store::variants;
 use csu_edge::stored_response::codec::{ReadBy, VERSION, decode, encode};
 use http_body::Body;
 
@@ -7,8 +8,16 @@ use super::SEED;
 
 const ROOT: &str = "https://shop.test/Commerce";
 
-/// An input is the bytes of a stored response.
+/// An input is the bytes of a stored response, or of how a URL's answers vary.
 pub fn codec(input: &[u8]) {
+    stored_response(input);
+    if let Ok(read) = variants::codec::decode(input, &SEED) {
+        let written = variants::codec::encode(&read.url, &read.sets);
+        assert_eq!(written.as_deref(), Some(input), "sets of fields have one encoding");
+    }
+}
+
+fn stored_response(input: &[u8]) {
     let node = ReadBy { key_seed: &SEED, public_root: None, max_body_bytes: 1 << 20 };
     let decoded = match decode(input, node) {
         Ok(decoded) => decoded,
