@@ -23,7 +23,7 @@ use csu_edge::config::Config;
 use csu_edge::metrics::Metrics;
 use csu_edge::operation::{Catalogue, Class, Lifetimes};
 use csu_edge::proxy::{Engine, Errand, Subject};
-use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeRequest};
+use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeRequest, Purger};
 use csu_edge::server::Peer;
 use csu_edge::stored_response::{StoredBody, StoredResponse};
 use csu_edge::tag::{Tag, TagKind, TagSet};
@@ -44,8 +44,14 @@ impl World {
         let catalogue = Catalogue::new(&config.operations, &config.classes).unwrap();
         let plane = PurgePlane::new(Clock::system(), Duration::from_secs(86_400), 4_000_000);
         let metrics = Metrics::new().unwrap();
-        let engine =
-            Engine::new(config, catalogue, Arc::new(plane), metrics, Clock::system()).unwrap();
+        let engine = Engine::new(
+            config,
+            catalogue,
+            Purger::Alone(Arc::new(plane)),
+            metrics,
+            Clock::system(),
+        )
+        .unwrap();
         let errands = (0..ENTRIES).map(|product| errand(&engine, product)).collect();
         let world = Self { engine, errands };
         for product in 0..ENTRIES {
@@ -70,7 +76,7 @@ impl World {
         let hour = Duration::from_secs(3_600);
         Arc::new(StoredResponse {
             key: self.engine.flight_key(&self.errands[usize::try_from(product).unwrap()]),
-            fetch_seq: self.engine.plane.stamp(),
+            stamp: self.engine.plane().stamp(),
             freshness: Freshness::of_catalogue(
                 self.engine.clock.now(),
                 Duration::ZERO,
@@ -143,7 +149,7 @@ fn benchmarks(criterion: &mut Criterion) {
         PurgeRequest { hard: vec![Tag::parse("price/item:none").unwrap()], soft: vec![] };
     criterion.bench_function("purge of one tag, then a look-up", |bencher| {
         bencher.iter(|| {
-            world.engine.plane.purge(&elsewhere);
+            world.engine.plane().purge(&elsewhere);
             black_box(world.engine.look_up(some_errand()))
         });
     });

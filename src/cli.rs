@@ -95,6 +95,10 @@ pub(crate) enum Command {
         /// Leave answers usable as stale ones, within their stale windows.
         #[arg(long)]
         soft: bool,
+        /// Answer once every live node of the fleet has applied it, and name those that have not in
+        /// time.
+        #[arg(long)]
+        wait_for_fleet: bool,
         #[command(flatten)]
         node: Node,
     },
@@ -163,10 +167,12 @@ pub(crate) async fn explain(
 pub(crate) async fn purge(
     tags: &[String],
     soft: bool,
+    wait_for_fleet: bool,
     node: &Node,
 ) -> Result<String, ControlError> {
     let mode = if soft { "soft" } else { "hard" };
-    node.ask("/purge", &json!({ "tags": tags, "mode": mode })).await
+    let path = if wait_for_fleet { "/purge?wait=fleet" } else { "/purge" };
+    node.ask(path, &json!({ "tags": tags, "mode": mode })).await
 }
 
 /// Prints a line on stdout. `println!` would panic where a pipe's reader has left.

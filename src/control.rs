@@ -7,7 +7,7 @@
 //! | `GET /ready` | 200, or 503 and why not |
 //! | `GET /version` | the program's name and version |
 //! | `GET /dead-letters?limit=N` | push events that no rule knew what to do with, newest first |
-//! | `POST /purge` | `{"tags":["price/item:82000"],"mode":"hard"}`: purges, answers the sequence |
+//! | `POST /purge` | `{"tags":["price/item:82000"],"mode":"hard"}`: purges, answers the sequence; with `?wait=fleet` once every live node has applied it |
 //! | `POST /explain` | what this node would do with a request, and why |
 //!
 //! It has no credentials: it listens on loopback, or on a network of the operator's. What a web
@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::Full;
@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use crate::error::{json_response, odata_error};
 use crate::ingest::DeadLetters;
 use crate::metrics::Metrics;
-use crate::purge::{PurgeMode, PurgePlane, PurgeRequest};
+use crate::purge::{PurgeMode, PurgeRequest, Purger, Unacknowledged};
 use crate::small_body::{self, BodyError};
 use crate::tag::Tag;
 
@@ -50,13 +50,15 @@ const DEFAULT_LETTERS: usize = 100;
 /// What the control endpoint shows and moves.
 pub struct Node {
     /// Where purges go.
-    pub plane: Arc<PurgePlane>,
+    pub purger: Purger,
     /// What `/metrics` renders.
     pub metrics: Metrics,
     /// What `/ready` tells.
     pub readiness: Arc<Readiness>,
     /// What `/dead-letters` lists.
     pub dead_letters: Arc<DeadLetters>,
+    /// What works less well than it should, for `/ready` to tell: the node serves all the same.
+    pub degraded: Box<dyn Fn() -> Vec<&'static str> + Send + Sync>,
     /// What `/explain` asks.
     pub explain: Arc<dyn Explain>,
     /// Called before each scrape, to set the gauges that are not kept up to date otherwise.
@@ -97,6 +99,8 @@ enum Refusal {
     Malformed(String),
     #[error("{0}")]
     Unexplained(String),
+    #[error("{0}")]
+    Unacknowledged(Unacknowledged),
     #[error("the metrics cannot be rendered")]
     Metrics,
 }
@@ -112,6 +116,7 @@ impl Refusal {
             Self::Body(error) => (error.status(), error.as_str()),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-request"),
             Self::Unexplained(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unexplained"),
+            Self::Unacknowledged(error) => (StatusCode::SERVICE_UNAVAILABLE, error.as_str()),
             Self::Metrics => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -119,8 +124,15 @@ impl Refusal {
     fn response(&self) -> Response<Full<Bytes>> {
         let (status, reason) = self.describe();
         let mut response = odata_error(status, reason, &self.to_string());
-        if let Self::Method(allowed) = self {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        let headers = response.headers_mut();
+        match self {
+            Self::Method(allowed) => {
+                headers.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Self::Unacknowledged(_) => {
+                headers.insert(RETRY_AFTER, Unacknowledged::RETRY_AFTER.as_secs().into());
+            }
+            _ => {}
         }
         response
     }
@@ -202,17 +214,22 @@ impl Control {
             Resource::Ready => Ok(self.readiness()),
             Resource::Version => Ok(version()),
             Resource::DeadLetters => self.dead_letters(head.uri.query()),
-            Resource::Purge => self.purge(&read_json(&head.headers, body).await?),
+            Resource::Purge => {
+                let waits = waits_for_fleet(head.uri.query())?;
+                self.purge(&read_json(&head.headers, body).await?, waits).await
+            }
             Resource::Explain => self.explain(&read_json(&head.headers, body).await?),
         }
     }
 
     fn metrics(&self) -> Answer {
-        let Node { plane, metrics, on_scrape, .. } = &self.0;
+        let Node { purger, metrics, on_scrape, .. } = &self.0;
+        let plane = purger.plane();
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        metrics.purge_applied_sequence.set(gauge(plane.stamp().as_u64()));
+        metrics.purge_applied_sequence.set(gauge(plane.stamp().sequence.as_u64()));
         let remembered = u64::try_from(plane.remembered_tags()).unwrap_or(u64::MAX);
         metrics.purge_remembered_tags.set(gauge(remembered));
+        metrics.purge_fenced.set(plane.is_fenced().into());
         on_scrape();
         let text = metrics.render().map_err(|error| {
             tracing::error!(%error, "the metrics cannot be rendered");
@@ -230,7 +247,14 @@ impl Control {
         let status =
             if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let names: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
-        json_response(status, &json!({ "ready": reasons.is_empty(), "reasons": names }))
+        let mut body = json!({ "ready": reasons.is_empty(), "reasons": names });
+        let degraded = (self.0.degraded)();
+        if let Value::Object(body) = &mut body
+            && !degraded.is_empty()
+        {
+            body.insert("degraded".to_owned(), degraded.into());
+        }
+        json_response(status, &body)
     }
 
     fn dead_letters(&self, query: Option<&str>) -> Answer {
@@ -247,7 +271,7 @@ impl Control {
         Ok(json_response(StatusCode::OK, &body))
     }
 
-    fn purge(&self, body: &[u8]) -> Answer {
+    async fn purge(&self, body: &[u8], waits_for_fleet: bool) -> Answer {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Asked {
@@ -271,16 +295,24 @@ impl Control {
             request.push(tag, mode);
         }
         request.deduplicate();
-        let sequence = self.0.plane.purge(&request);
+        let stamp = self.0.purger.purge(&request).await.map_err(Refusal::Unacknowledged)?;
+        let sequence = stamp.sequence.as_u64();
         self.0.metrics.purges.with_label_values(&["operator"]).inc();
         self.0.metrics.purged_tags.inc_by(u64::try_from(request.len()).unwrap_or(u64::MAX));
         tracing::info!(
             hard = request.hard.len(),
             soft = request.soft.len(),
-            sequence = sequence.as_u64(),
+            sequence,
             "purge by an operator"
         );
-        Ok(json_response(StatusCode::OK, &json!({ "sequence": sequence.as_u64() })))
+        let mut told = json!({ "sequence": sequence });
+        if waits_for_fleet
+            && let (Some(spread), Value::Object(told)) =
+                (self.0.purger.spread(stamp).await, &mut told)
+        {
+            told.insert("fleet".to_owned(), spread.to_json());
+        }
+        Ok(json_response(StatusCode::OK, &told))
     }
 
     fn explain(&self, body: &[u8]) -> Answer {
@@ -297,6 +329,15 @@ fn version() -> Response<Full<Bytes>> {
 
 fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))
+}
+
+/// `?wait=fleet`.
+fn waits_for_fleet(query: Option<&str>) -> Result<bool, Refusal> {
+    match query.unwrap_or_default() {
+        "" => Ok(false),
+        "wait=fleet" => Ok(true),
+        other => Err(Refusal::Malformed(format!("`{other}` is not `wait=fleet`"))),
+    }
 }
 
 async fn read_json<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>

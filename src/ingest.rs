@@ -29,7 +29,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::error::json_response;
 use crate::metrics::Metrics;
-use crate::purge::{Effect, PurgePlane, Schedule, Sequence};
+use crate::purge::fleet::Spread;
+use crate::purge::{Effect, Purger, Schedule, Sequence};
 use crate::small_body;
 
 use authentication::{Authenticator, Claim};
@@ -58,6 +59,7 @@ pub struct Ingest {
     clock: Clock,
     metrics: Metrics,
     authenticator: Authenticator,
+    purger: Purger,
     schedule: Schedule,
     dead_letters: Arc<DeadLetters>,
     event_ids: RememberedIds,
@@ -93,19 +95,19 @@ impl Outcome {
 }
 
 impl Ingest {
-    /// An endpoint that purges on `plane`. To be called within a Tokio runtime: it owns the task
+    /// An endpoint that purges by `purger`. To be called within a Tokio runtime: it owns the task
     /// that applies what is scheduled.
     ///
     /// # Errors
     /// Names the secret or token that cannot be used.
     pub fn new(
         settings: config::Ingest,
-        plane: Arc<PurgePlane>,
+        purger: Purger,
         metrics: Metrics,
         clock: Clock,
     ) -> Result<Self, CredentialError> {
         let authenticator = Authenticator::new(&settings)?;
-        let schedule = Schedule::start(plane, clock.clone(), metrics.clone(), &settings);
+        let schedule = Schedule::start(purger.clone(), clock.clone(), metrics.clone(), &settings);
         // A signature that came from ahead verifies for twice the tolerance, in whole seconds.
         let replayable_for =
             settings.tolerance.saturating_mul(2).saturating_add(Duration::from_secs(1));
@@ -115,6 +117,7 @@ impl Ingest {
             event_ids: RememberedIds::new(settings.remembered_ids, EVENT_IDS_REMEMBERED_FOR),
             delivery_ids,
             authenticator,
+            purger,
             schedule,
             clock,
             metrics,
@@ -175,15 +178,19 @@ impl Ingest {
             .map_err(Refusal::Unreadable)?;
         let replayed = delivery_id.is_some_and(|id| self.delivery_ids.contains(id, now));
         let plan = self.plan(&events, replayed, now)?;
-        let sequence = self.schedule.apply(plan.now, plan.later).map_err(Refusal::ScheduleFull)?;
+        let stamp = self.schedule.apply(plan.now, plan.later).await.map_err(Refusal::Refused)?;
         // Only now: had the purge failed, the sender's next try must not be a duplicate. Two
         // deliveries of one event at the same time purge twice, which is harmless.
         self.event_ids.remember(plan.new_ids, now);
         self.delivery_ids.remember(delivery_id, now);
         for (event, outcome) in events.iter().zip(&plan.outcomes) {
-            self.report(event, *outcome, sequence);
+            self.report(event, *outcome, stamp.sequence);
         }
-        Ok(accepted(&plan.outcomes, sequence))
+        let spread = match self.settings.wait_for_fleet {
+            true => self.purger.spread(stamp).await,
+            false => None,
+        };
+        Ok(accepted(&plan.outcomes, stamp.sequence, spread.as_ref()))
     }
 
     /// Works out what a delivery does, and applies none of it.
@@ -265,7 +272,11 @@ fn logged(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_LOGGED_BYTES)).unwrap_or_default()
 }
 
-fn accepted(outcomes: &[Outcome], sequence: Sequence) -> Response<Full<Bytes>> {
+fn accepted(
+    outcomes: &[Outcome],
+    sequence: Sequence,
+    spread: Option<&Spread>,
+) -> Response<Full<Bytes>> {
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|one| wanted(one)).count();
     let mut body = serde_json::Map::new();
     body.insert("accepted".to_owned(), outcomes.len().into());
@@ -277,6 +288,9 @@ fn accepted(outcomes: &[Outcome], sequence: Sequence) -> Response<Full<Bytes>> {
         if number > 0 {
             body.insert(name.to_owned(), number.into());
         }
+    }
+    if let Some(spread) = spread {
+        body.insert("fleet".to_owned(), spread.to_json());
     }
     json_response(StatusCode::OK, &body.into())
 }

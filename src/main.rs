@@ -60,8 +60,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain { method, url, headers, data, node } => {
             runtime()?.block_on(cli::explain(&method, &url, &headers, data.as_deref(), &node))?
         }
-        Command::Purge { tags, soft, node } => {
-            runtime()?.block_on(cli::purge(&tags, soft, &node))?
+        Command::Purge { tags, soft, wait_for_fleet, node } => {
+            runtime()?.block_on(cli::purge(&tags, soft, wait_for_fleet, &node))?
         }
     };
     say(&answer);
@@ -96,6 +96,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                 | StartError::ServiceRoot(_)
                 | StartError::Catalogue(_)
                 | StartError::Credential(_)
+                | StartError::Redis(_)
                 | StartError::Tls { .. },
             ) => USAGE,
             ServeError::Start(StartError::Metrics(_))

@@ -58,6 +58,12 @@ pub struct Metrics {
     pub stored_entries: IntGaugeVec,
     /// Stored responses removed by capacity or time, by tier and cause.
     pub evictions: CounterVec,
+    /// Reads of the shared tier, by result.
+    pub shared_reads: CounterVec,
+    /// Writes to the shared tier, by result.
+    pub shared_writes: CounterVec,
+    /// Leases asked for, by result.
+    pub shared_leases: CounterVec,
     /// Clients waiting on another client's fetch.
     pub collapse_waiters: IntGauge,
     /// Commands to Redis, by link, purpose and how they ended.
@@ -82,6 +88,12 @@ pub struct Metrics {
     pub purge_lag_seconds: Histogram,
     /// The sequence number that this node has applied.
     pub purge_applied_sequence: IntGauge,
+    /// Purges in the fleet's log that this node has not applied.
+    pub purge_behind: IntGauge,
+    /// 1 where this node cannot vouch for what it knows.
+    pub purge_fenced: IntGauge,
+    /// Lineages of the fleet's sequence that this node has changed to.
+    pub purge_lineages_entered: Counter,
     /// Tags whose last purge is remembered.
     pub purge_remembered_tags: IntGauge,
     /// Purges waiting for their `effectiveAt`, or for their gathering span to end.
@@ -155,6 +167,21 @@ impl Metrics {
                 "Stored responses removed by capacity or time",
                 &["tier", "cause"],
             )?,
+            shared_reads: declare.counters(
+                "shared_reads_total",
+                "Stored responses looked for in Redis, by what became of that",
+                &["result"],
+            )?,
+            shared_writes: declare.counters(
+                "shared_writes_total",
+                "Writes to Redis behind an answer, by what became of them",
+                &["result"],
+            )?,
+            shared_leases: declare.counters(
+                "shared_leases_total",
+                "Times that it was asked which node is to fetch, by the answer",
+                &["result"],
+            )?,
             collapse_waiters: declare
                 .gauge("collapse_waiters", "Clients waiting on another client's fetch")?,
             redis_commands: declare.counters(
@@ -204,6 +231,18 @@ impl Metrics {
             purge_applied_sequence: declare.gauge(
                 "purge_applied_sequence",
                 "The number of the last purge applied on this node",
+            )?,
+            purge_behind: declare.gauge(
+                "purge_behind",
+                "Purges in the fleet's log that this node had not applied at its last beat",
+            )?,
+            purge_fenced: declare.gauge(
+                "purge_fenced",
+                "1 while this node cannot vouch for what it knows of purges",
+            )?,
+            purge_lineages_entered: declare.counter(
+                "purge_lineages_entered_total",
+                "Times that the fleet's purges began anew under this node",
             )?,
             purge_remembered_tags: declare
                 .gauge("purge_remembered_tags", "Tags whose last purge is remembered")?,

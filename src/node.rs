@@ -1,5 +1,7 @@
 //! One running node: three listeners around one engine.
 
+mod sharing;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,9 +26,12 @@ use crate::odata::ServiceRootError;
 use crate::operation::{Catalogue, CatalogueError};
 use crate::origin::{OriginClient, SetupError};
 use crate::proxy::{Engine, Proxy};
-use crate::purge::PurgePlane;
+use crate::purge::Purger;
+use crate::redis::RedisSetupError;
 use crate::server::{self, Counters, Drained, Handler, Peer, Plan, Server};
 use crate::tls::{LiveTls, UnusableTls};
+
+use sharing::Sharing;
 
 /// How often purges that nothing living can be older than are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -68,6 +73,9 @@ pub enum StartError {
     /// A secret of the ingest listener cannot be used.
     #[error("ingest: {0}")]
     Credential(#[from] CredentialError),
+    /// A Redis cannot be used as it is configured.
+    #[error("redis: {0}")]
+    Redis(#[from] RedisSetupError),
     /// Two metrics share a name: a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -92,6 +100,7 @@ pub struct Node {
     control: Server,
     readiness: Arc<Readiness>,
     drain_for: Duration,
+    sharing: Sharing,
     _upkeep: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -107,12 +116,12 @@ impl Node {
             Catalogue::new(&config.operations, &config.classes).map_err(StartError::Catalogue)?;
         let longest_life = catalogue.longest_life().max(config.generic.longest_life());
         let remembered_for = longest_life + config.origin.fetch_timeout.max(LATEST_LANDING);
-        let plane = PurgePlane::new(clock.clone(), remembered_for, config.purge.max_tags);
-        let plane = Arc::new(plane.with_max_urls(config.purge.max_urls));
+        let sharing = Sharing::start(&config, remembered_for, &clock, &metrics)?;
+        let purger = sharing.purger.clone();
         let origin = OriginClient::new(&config.origin)?;
         let ingest = Arc::new(Ingest::new(
             config.ingest.clone(),
-            Arc::clone(&plane),
+            purger.clone(),
             metrics.clone(),
             clock.clone(),
         )?);
@@ -120,13 +129,10 @@ impl Node {
         let (listen, limits, tls) =
             (config.listen.clone(), config.limits.clone(), config.tls.clone());
         let trusted = config.forwarded.trusted.clone();
-        let engine = Arc::new(Engine::new(
-            config,
-            catalogue,
-            Arc::clone(&plane),
-            metrics.clone(),
-            clock.clone(),
-        )?);
+        let engine =
+            Engine::new(config, catalogue, purger.clone(), metrics.clone(), clock.clone())?;
+        let tier = sharing.tier(&engine.config, engine.key_seed, &clock, &metrics);
+        let engine = Arc::new(engine.with_shared(tier));
         let mut secured = Secured { metrics: metrics.clone(), clock: clock.clone(), all: vec![] };
         let mut open = |listener, tls, address, workers| {
             let tls = secured.open(listener, tls)?;
@@ -148,10 +154,14 @@ impl Node {
             [("storefront", storefront.counters()), ("ingest", ingest_server.counters())],
         );
         let control = Arc::new(Control::new(control::Node {
-            plane: Arc::clone(&plane),
+            purger: purger.clone(),
             metrics,
             readiness: Arc::clone(&readiness),
             dead_letters: ingest.dead_letters(),
+            degraded: Box::new({
+                let (purger, tier) = (purger.clone(), sharing.tier.clone());
+                move || Sharing::degraded(&purger, tier.as_ref())
+            }),
             explain: Arc::clone(&engine) as Arc<dyn control::Explain>,
             on_scrape: Box::new(move || {
                 engine.measure();
@@ -168,7 +178,8 @@ impl Node {
             control: control_server.local_address(),
         };
         let mut upkeep = secured.followers();
-        upkeep.push(AbortOnDropHandle::new(tokio::spawn(forget_old_purges(plane, clock))));
+        upkeep.push(AbortOnDropHandle::new(tokio::spawn(forget_old_purges(purger, clock))));
+        sharing.joined().await;
         readiness.clear(NotReady::Starting);
         tracing::info!(
             storefront = %addresses.storefront,
@@ -183,6 +194,7 @@ impl Node {
             control: control_server,
             readiness,
             drain_for: listen.drain_for,
+            sharing,
             _upkeep: upkeep,
         })
     }
@@ -198,6 +210,7 @@ impl Node {
         self.readiness.set(NotReady::Draining);
         let (storefront, ingest) =
             tokio::join!(self.storefront.stop(self.drain_for), self.ingest.stop(self.drain_for));
+        self.sharing.leave().await;
         self.control.stop(Duration::from_secs(1)).await;
         tracing::info!(storefront = storefront.as_str(), ingest = ingest.as_str(), "drained");
         storefront
@@ -260,10 +273,10 @@ impl Secured {
     }
 }
 
-async fn forget_old_purges(plane: Arc<PurgePlane>, clock: Clock) {
+async fn forget_old_purges(purger: Purger, clock: Clock) {
     loop {
         clock.sleep(FORGET_EVERY).await;
-        plane.forget_old();
+        purger.plane().forget_old();
     }
 }
 

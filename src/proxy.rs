@@ -48,7 +48,7 @@ use cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
 use deliver::{Hand, Terms};
 use engine::{Purpose, Served};
 use errand::{Detour, Unkeyed, whole};
-use fetch::FetchOrigin;
+use fetch::{FetchOrigin, Source};
 use flight::{Boarding, Outcome, Withheld};
 use lookup::Lookup;
 
@@ -56,7 +56,6 @@ use crate::body::Body;
 use crate::error::ProxyError;
 use crate::operation::Operation;
 use crate::origin::{OriginClient, RequestBody};
-use crate::purge::Sequence;
 use crate::server::Peer;
 use crate::stored_response::StoredResponse;
 
@@ -145,21 +144,45 @@ impl Proxy {
             }
             Err(Unkeyed::Fail(error)) => return refused(operation, error),
         };
-        // From here on the request has arrived: no purge that stands by now may be missed.
-        let arrived = self.engine.plane.stamp();
-        match self.engine.look_up(&errand) {
-            Lookup::Fresh(stored) => self.hit(&errand, &terms, &stored).await,
+        match self.serve(&errand, &terms, self.engine.look_up(&errand), Served::Hit).await {
+            Ok(answered) => answered,
+            Err(_) if errand.directives().only_if_cached => {
+                self.only_if_cached(&errand, &terms).await
+            }
+            Err(lookup) => self.fetch(&errand, &terms, lookup).await,
+        }
+    }
+
+    /// What another node has stored, or nothing (RFC 9111 §5.2.1.7).
+    async fn only_if_cached(&self, errand: &Errand, terms: &Terms) -> Answered {
+        if let Some(found) = self.engine.find_elsewhere(errand).await
+            && let Ok(answered) = self.serve(errand, terms, found, Served::SharedHit).await
+        {
+            return answered;
+        }
+        refused(errand.operation().cloned(), ProxyError::NotCached)
+    }
+
+    /// Serves what was found, `fresh` where it was found so, as far as it may be served at once.
+    async fn serve(
+        &self,
+        errand: &Errand,
+        terms: &Terms,
+        lookup: Lookup,
+        fresh: Served,
+    ) -> Result<Answered, Lookup> {
+        match lookup {
+            Lookup::Fresh(stored) => Ok(self.hit(errand, terms, &stored, fresh).await),
             Lookup::Stale(stored, stale) if stale.while_revalidating && errand.may_refresh() => {
-                self.revalidate_behind(&errand);
-                let how = CacheStatus::default().with_detail("stale-while-revalidate");
-                self.stale_hit(&errand, &terms, &stored, how).await
+                self.revalidate_behind(errand, &stored);
+                let how = CacheStatus::default().with_detail(self.engine.why_stale());
+                Ok(self.stale_hit(errand, terms, &stored, how).await)
             }
             Lookup::Stale(stored, stale) if stale.to_this_client => {
                 let how = CacheStatus::default().with_detail("max-stale");
-                self.stale_hit(&errand, &terms, &stored, how).await
+                Ok(self.stale_hit(errand, terms, &stored, how).await)
             }
-            _ if errand.directives().only_if_cached => refused(operation, ProxyError::NotCached),
-            lookup => self.fetch(&errand, &terms, arrived, lookup).await,
+            lookup => Err(lookup),
         }
     }
 
@@ -180,9 +203,18 @@ impl Proxy {
         self.engine.classify(request.method(), request.uri())
     }
 
-    async fn hit(&self, errand: &Errand, terms: &Terms, stored: &StoredResponse) -> Answered {
-        let status = CacheStatus::hit(stored.freshness.ttl_seconds(self.engine.clock.now()));
-        self.deliver(errand, terms, stored, Hand::Second, status, Served::Hit).await
+    async fn hit(
+        &self,
+        errand: &Errand,
+        terms: &Terms,
+        stored: &StoredResponse,
+        served: Served,
+    ) -> Answered {
+        let mut status = CacheStatus::hit(stored.freshness.ttl_seconds(self.engine.clock.now()));
+        if served == Served::SharedHit {
+            status = status.with_detail("redis");
+        }
+        self.deliver(errand, terms, stored, Hand::Second, status, served).await
     }
 
     async fn stale_hit(
@@ -198,59 +230,69 @@ impl Proxy {
         self.deliver(errand, terms, stored, Hand::Second, status, Served::Stale).await
     }
 
-    /// Starts a fetch that nobody waits for, unless one is under way.
-    fn revalidate_behind(&self, errand: &Errand) {
+    /// Starts a fetch that nobody waits for, unless one is under way, or the answer is stale for no
+    /// other reason than that the node is fenced, and came only just now.
+    fn revalidate_behind(&self, errand: &Errand, stored: &StoredResponse) {
+        if self.engine.is_young_behind_fence(stored) {
+            return;
+        }
         let key = self.engine.flight_key(errand);
-        let board = self.engine.flights.board(&key, &self.engine.plane, None);
+        let board = self.engine.flights.board(&key, self.engine.plane(), None);
         if let Ok(Boarding::Lead(takeoff, _)) = board {
-            self.take_off(errand, takeoff);
+            self.take_off(errand, Source::Anywhere, takeoff);
         }
     }
 
     /// Starts the fetch. If another one landed between the look-up and the boarding, there is
     /// nothing left to fetch: then its answer is returned.
-    fn take_off(&self, errand: &Errand, takeoff: flight::Takeoff) -> Option<Arc<StoredResponse>> {
+    fn take_off(
+        &self,
+        errand: &Errand,
+        source: Source,
+        takeoff: flight::Takeoff,
+    ) -> Option<Arc<StoredResponse>> {
         match self.engine.look_up(errand) {
             Lookup::Fresh(stored) => {
                 takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
                 Some(stored)
             }
             lookup => {
-                self.depart(errand, lookup.previous().cloned(), takeoff);
+                self.depart(errand, lookup.previous().cloned(), source, takeoff);
                 None
             }
         }
     }
 
     /// Gets the answer from the origin, together with all who ask the same.
-    async fn fetch(
-        &self,
-        errand: &Errand,
-        terms: &Terms,
-        arrived: Sequence,
-        lookup: Lookup,
-    ) -> Answered {
+    async fn fetch(&self, errand: &Errand, terms: &Terms, lookup: Lookup) -> Answered {
+        let plane = self.engine.plane();
+        // From here on the request has arrived: no purge that is known by now may be missed.
+        let (arrived, strictness) = (plane.now(), errand.strictness());
         let mut not_before = None;
         let mut was_other_variant = false;
+        let mut source = match lookup {
+            Lookup::Refused(..) => Source::Origin,
+            _ => Source::Anywhere,
+        };
         let mut key = self.engine.flight_key(errand);
         if errand.is_personal() || self.engine.flights.goes_alone(&key).is_some() {
             return self.fetch_alone(errand, terms, &lookup).await;
         }
         loop {
-            let board = self.engine.flights.board(&key, &self.engine.plane, not_before);
+            let board = self.engine.flights.board(&key, plane, not_before);
             let (waiter, collapsed) = match board {
                 Err(error) => return self.turn_away(errand, terms, &lookup, error).await,
                 Ok(Boarding::Follow(waiter)) => (waiter, true),
                 Ok(Boarding::Lead(takeoff, waiter)) => {
-                    if let Some(stored) = self.take_off(errand, takeoff) {
-                        return self.hit(errand, terms, &stored).await;
+                    if let Some(stored) = self.take_off(errand, source, takeoff) {
+                        return self.hit(errand, terms, &stored, Served::Hit).await;
                     }
                     (waiter, false)
                 }
             };
-            match waiter.outcome(arrived, &self.engine.plane).await {
+            match waiter.outcome(arrived, strictness, plane).await {
                 // It left before a purge that this request came after: one that leaves now will do.
-                None => not_before = Some(arrived),
+                None => not_before = Some((arrived, strictness)),
                 Some(outcome) if collapsed && !outcome.may_be_shared() => {
                     return self.fetch_alone(errand, terms, &lookup).await;
                 }
@@ -263,6 +305,18 @@ impl Proxy {
                     }
                     was_other_variant = true;
                     key = told_apart;
+                }
+                Some(Outcome::Found(stored)) => {
+                    let found = self.engine.judged(errand, stored);
+                    match self.serve(errand, terms, found, Served::SharedHit).await {
+                        Ok(answered) => return answered,
+                        // Not what this client wants, or purged by now.
+                        Err(_) if source == Source::Origin => {
+                            return self.fetch_alone(errand, terms, &lookup).await;
+                        }
+                        Err(_) => source = Source::Origin,
+                    }
+                    not_before = Some((plane.now(), strictness));
                 }
                 Some(outcome) => {
                     return self.conclude(errand, terms, &lookup, outcome, collapsed).await;
@@ -290,12 +344,12 @@ impl Proxy {
     /// Gets the answer for this request only: the one that another got was not for all.
     async fn fetch_alone(&self, errand: &Errand, terms: &Terms, lookup: &Lookup) -> Answered {
         let key = self.engine.flight_key(errand);
-        let (takeoff, waiter) = match self.engine.flights.alone(&key, &self.engine.plane) {
+        let (takeoff, waiter) = match self.engine.flights.alone(&key, self.engine.plane()) {
             Err(error) => return self.turn_away(errand, terms, lookup, error).await,
             Ok(alone) => alone,
         };
         let previous = lookup.previous().cloned();
-        self.depart(errand, previous, takeoff);
+        self.depart(errand, previous, Source::Origin, takeoff);
         let outcome = waiter.last_outcome().await;
         self.conclude(errand, terms, lookup, outcome, false).await
     }
@@ -305,10 +359,11 @@ impl Proxy {
         &self,
         errand: &Errand,
         previous: Option<Arc<StoredResponse>>,
+        source: Source,
         takeoff: flight::Takeoff,
     ) {
         let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.fetcher));
-        tokio::spawn(fetch::run(engine, origin, errand.clone(), previous, takeoff));
+        tokio::spawn(fetch::run(engine, origin, errand.clone(), previous, source, takeoff));
     }
 
     /// What the client gets of a fetch's end.
@@ -322,7 +377,7 @@ impl Proxy {
     ) -> Answered {
         let forwarded = CacheStatus {
             collapsed,
-            detail: lookup.detail(),
+            detail: self.engine.detail_of(lookup),
             ..CacheStatus::forwarded(lookup.reason())
         };
         let served = if collapsed { Served::Collapsed } else { Served::Miss };
@@ -341,6 +396,7 @@ impl Proxy {
         let operation = errand.operation().cloned();
         let hand = if collapsed { Hand::Second } else { Hand::First };
         match outcome {
+            Outcome::Found(stored) => self.hit(errand, terms, &stored, Served::SharedHit).await,
             Outcome::Stored(stored, withheld) => {
                 let status = CacheStatus { stored: true, ..forwarded };
                 let answered = self.deliver(errand, terms, &stored, hand, status, served).await;

@@ -15,7 +15,7 @@ use crate::cache_key::CacheKey;
 use crate::caching::accept_encoding::{Coding, Preferences};
 use crate::caching::freshness::Freshness;
 use crate::odata::ServiceRoot;
-use crate::purge::{LastFoundUsable, PurgePlane, PurgeState, Sequence};
+use crate::purge::{LastFoundUsable, PurgePlane, PurgeState, Stamp, Strictness};
 use crate::tag::TagSet;
 
 pub mod codec;
@@ -28,8 +28,8 @@ use compressed::Compressed;
 pub struct StoredResponse {
     /// The whole key, compared on every hit: a digest alone could be made to collide.
     pub key: CacheKey,
-    /// The purge sequence that this node had applied before the fetch left for the origin.
-    pub fetch_seq: Sequence,
+    /// The purges that the fetching node had applied before the fetch left for the origin.
+    pub stamp: Stamp,
     /// When it came, and how long it is good for.
     pub freshness: Freshness,
     /// The status.
@@ -45,9 +45,14 @@ pub struct StoredResponse {
 }
 
 impl StoredResponse {
-    /// Whether a purge reached it since its stamp.
-    pub fn purge_state(&self, plane: &PurgePlane) -> PurgeState {
-        plane.check(&self.tags, self.fetch_seq, &self.last_found_usable)
+    /// Whether a purge reached it since its stamp, as far as this node can tell.
+    pub fn purge_state(&self, plane: &PurgePlane, strictness: Strictness) -> PurgeState {
+        plane.check(&self.tags, self.stamp, &self.last_found_usable, strictness)
+    }
+
+    /// Whether it is a part of a representation.
+    pub fn is_part(&self) -> bool {
+        self.status == StatusCode::PARTIAL_CONTENT
     }
 
     /// What it occupies in memory, in bytes, all told.

@@ -190,6 +190,11 @@ impl Tag {
         Ok(Self::written(class, kind, &id))
     }
 
+    /// Whether it is of what the catalogue does not know.
+    pub fn is_generic(&self) -> bool {
+        self.0.strip_prefix(GENERIC).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// The tag as written.
     pub fn as_str(&self) -> &str {
         &self.0

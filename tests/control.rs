@@ -17,7 +17,7 @@ use csu_edge::config;
 use csu_edge::control::{Control, Explain, ExplainRequest, Node, NotReady, Readiness};
 use csu_edge::ingest::Ingest;
 use csu_edge::metrics::Metrics;
-use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeState, Sequence};
+use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeState, Purger, Stamp, Strictness};
 use csu_edge::tag::{Tag, TagSet};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -25,6 +25,8 @@ use serde_json::{Value, json};
 
 struct Scene {
     plane: Arc<PurgePlane>,
+    /// From before any purge.
+    first: Stamp,
     readiness: Arc<Readiness>,
     ingest: Ingest,
     scrapes: Arc<AtomicUsize>,
@@ -59,14 +61,16 @@ fn scene() -> Scene {
     let metrics = Metrics::new().unwrap();
     let plane = Arc::new(PurgePlane::new(clock.clone(), Duration::from_secs(60), 1_000));
     let settings = config::Ingest::default();
-    let ingest = Ingest::new(settings, Arc::clone(&plane), metrics.clone(), clock).unwrap();
+    let (purger, first) = (Purger::Alone(Arc::clone(&plane)), plane.stamp());
+    let ingest = Ingest::new(settings, purger.clone(), metrics.clone(), clock).unwrap();
     let readiness = Arc::new(Readiness::default());
     let scrapes = Arc::new(AtomicUsize::new(0));
     let control = Control::new(Node {
-        plane: Arc::clone(&plane),
+        purger,
         metrics,
         readiness: Arc::clone(&readiness),
         dead_letters: ingest.dead_letters(),
+        degraded: Box::new(Vec::new),
         explain: Arc::new(Echo),
         on_scrape: Box::new({
             let scrapes = Arc::clone(&scrapes);
@@ -76,7 +80,7 @@ fn scene() -> Scene {
         }),
         loopback_only: true,
     });
-    Scene { plane, readiness, ingest, scrapes, control }
+    Scene { plane, first, readiness, ingest, scrapes, control }
 }
 
 impl Scene {
@@ -97,7 +101,8 @@ impl Scene {
 
     fn state(&self, tag: &str) -> PurgeState {
         let tags: TagSet = [Tag::parse(tag).unwrap()].into_iter().collect();
-        self.plane.check(&tags, Sequence::default(), &LastFoundUsable::default())
+        let last = LastFoundUsable::default();
+        self.plane.check(&tags, self.first, &last, Strictness::Strict)
     }
 }
 
@@ -182,7 +187,7 @@ async fn a_purge_with_one_wrong_tag_names_it_and_purges_none() {
     assert!(unknown.text.contains("unknown field `tag`"), "{}", unknown.text);
     let large = scene.post("/purge", vec![b' '; (1 << 20) + 1]).await;
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(scene.plane.stamp(), Sequence::default());
+    assert_eq!(scene.plane.stamp(), scene.first);
 }
 
 #[tokio::test]
@@ -277,5 +282,5 @@ async fn a_web_page_in_the_operators_browser_moves_and_reads_nothing() {
         let answer = scene.send(request.body(Full::default()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::OK, "{host}");
     }
-    assert_eq!(scene.plane.stamp(), Sequence::default());
+    assert_eq!(scene.plane.stamp(), scene.first);
 }

@@ -124,7 +124,9 @@ fn every_detail_of_cache_status_is_in_the_storefronts_page_and_nothing_else_is()
         }
         assert!(emitted.len() > before, "no reason is found in one of the sources");
     }
-    emitted.extend(strings(body_of(LOOKUP, "fn detail(")));
+    for function in ["fn detail(", "fn why_stale(", "fn detail_of("] {
+        emitted.extend(strings(body_of(LOOKUP, function)));
+    }
     assert_eq!(emitted, first_cells(section(STOREFRONT, "### Details")));
 }
 

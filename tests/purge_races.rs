@@ -29,11 +29,11 @@ use csu_edge::clock::{Clock, Timestamp};
 use csu_edge::config::Config;
 use csu_edge::metrics::Metrics;
 use csu_edge::operation::Catalogue;
-use csu_edge::proxy::fetch::{self, Asked, FetchOrigin};
+use csu_edge::proxy::fetch::{self, Asked, FetchOrigin, Source};
 use csu_edge::proxy::flight::{Boarding, Outcome, Takeoff, Waiter};
 use csu_edge::proxy::lookup::Lookup;
 use csu_edge::proxy::{Engine, Errand, OriginBody, Subject};
-use csu_edge::purge::{PurgePlane, PurgeRequest, Sequence};
+use csu_edge::purge::{Moment, PurgePlane, PurgeRequest, Purger, Strictness};
 use csu_edge::server::Peer;
 use csu_edge::stored_response::StoredResponse;
 use csu_edge::tag::Tag;
@@ -110,7 +110,9 @@ impl World {
         let config = Config::for_origin("http://origin.test/Commerce".parse().unwrap());
         let catalogue = Catalogue::new(&config.operations, &config.classes).unwrap();
         let plane = Arc::new(PurgePlane::new(clock.clone(), Duration::from_secs(3_600), 1_000));
-        let engine = Engine::new(config, catalogue, plane, Metrics::new().unwrap(), clock).unwrap();
+        let purger = Purger::Alone(plane);
+        let metrics = Metrics::new().unwrap();
+        let engine = Engine::new(config, catalogue, purger, metrics, clock).unwrap();
         let body = Bytes::from_static(
             br#"{"projectDomain":{"ChannelId":5637154326,"CatalogId":0},"productIds":[68719489871]}"#,
         );
@@ -132,11 +134,10 @@ impl World {
         Self { engine: Arc::new(engine), origin, version, errand }
     }
 
-    fn board(&self, not_before: Option<Sequence>) -> Boarding {
-        self.engine
-            .flights
-            .board(&self.engine.flight_key(&self.errand), &self.engine.plane, not_before)
-            .unwrap()
+    fn board(&self, not_before: Option<Moment>) -> Boarding {
+        let key = self.engine.flight_key(&self.errand);
+        let not_before = not_before.map(|arrived| (arrived, Strictness::Strict));
+        self.engine.flights.board(&key, self.engine.plane(), not_before).unwrap()
     }
 
     /// A fetch as the request path starts it.
@@ -149,7 +150,8 @@ impl World {
 
     fn depart(&self, previous: Option<Arc<StoredResponse>>, takeoff: Takeoff) -> Running {
         let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.origin));
-        Box::pin(fetch::run(engine, origin, self.errand.clone(), previous, takeoff))
+        let source = Source::Anywhere;
+        Box::pin(fetch::run(engine, origin, self.errand.clone(), previous, source, takeoff))
     }
 
     fn change(&self) {
@@ -158,7 +160,7 @@ impl World {
 
     fn purge(&self) {
         let tag = Tag::parse(&format!("price/item:{ITEM}")).unwrap();
-        self.engine.plane.purge(&PurgeRequest { hard: vec![tag], soft: vec![] });
+        self.engine.plane().purge(&PurgeRequest::of(tag));
     }
 
     /// What a request would be served from the store now.
@@ -193,8 +195,8 @@ fn finish(running: &mut Running) {
     assert!(ended, "a fetch ends");
 }
 
-async fn outcome_of(waiter: Waiter, arrived: Sequence, world: &World) -> Option<u64> {
-    match waiter.outcome(arrived, &world.engine.plane).await {
+async fn outcome_of(waiter: Waiter, arrived: Moment, world: &World) -> Option<u64> {
+    match waiter.outcome(arrived, Strictness::Strict, world.engine.plane()).await {
         None => None,
         Some(Outcome::Stored(stored, _) | Outcome::Confirmed(stored, _)) => Some(price(&stored)),
         Some(other) => panic!("{other:?}"),
@@ -250,7 +252,7 @@ async fn run_schedule(
             world.purge();
         }
         if step == joined {
-            let arrived = world.engine.plane.stamp();
+            let arrived = world.engine.plane().now();
             second = Some((arrived, world.board(None)));
         }
         if step >= purged {
@@ -312,7 +314,7 @@ async fn a_confirmed_answer_carries_the_stamp_of_the_fetch_that_confirmed_it() {
     assert_eq!(world.served(), None);
     let (mut running, waiter) = world.fetch(Some(stored));
     finish(&mut running);
-    assert_eq!(outcome_of(waiter, world.engine.plane.stamp(), &world).await, Some(1));
+    assert_eq!(outcome_of(waiter, world.engine.plane().now(), &world).await, Some(1));
     assert_eq!(world.served(), Some(1), "the origin said after the purge that it still stands");
 }
 
@@ -322,7 +324,8 @@ async fn a_fetch_that_is_dropped_lands_as_a_failure_and_its_waiters_do_not_hang(
     let (mut running, waiter) = world.fetch(None);
     assert!(!poll(&mut running));
     drop(running);
-    let outcome = pin!(waiter.outcome(world.engine.plane.stamp(), &world.engine.plane)).await;
+    let now = world.engine.plane().now();
+    let outcome = pin!(waiter.outcome(now, Strictness::Strict, world.engine.plane())).await;
     assert!(matches!(outcome, Some(Outcome::Failed(_))));
     assert!(!world.engine.flights.is_under_way(&world.engine.flight_key(&world.errand)));
 }
@@ -335,7 +338,7 @@ async fn of_two_fetches_the_one_that_left_later_stays() {
     assert!(!poll(&mut early), "it has read the old value");
     world.change();
     world.purge();
-    let Boarding::Lead(takeoff, _late) = world.board(Some(world.engine.plane.stamp())) else {
+    let Boarding::Lead(takeoff, _late) = world.board(Some(world.engine.plane().now())) else {
         panic!("the flight under way left too early")
     };
     let mut late = world.depart(None, takeoff);

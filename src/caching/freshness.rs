@@ -112,6 +112,11 @@ impl Freshness {
         let life = self.lifetimes.life().saturating_sub(self.initial_age);
         life.saturating_add(self.keep_for)
     }
+
+    /// What is left of that time.
+    pub fn life_left(&self, now: Timestamp) -> Duration {
+        self.life().saturating_sub(now.saturating_since(self.received_at))
+    }
 }
 
 /// What a stored answer can do for a request with these directives (RFC 9111 §4, §5.2.1).

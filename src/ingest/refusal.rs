@@ -9,7 +9,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::authentication::AuthenticationFailure;
 use super::delivery::Unreadable;
 use crate::error::odata_error;
-use crate::purge::ScheduleFull;
+use crate::purge::{Refused, Unacknowledged};
 use crate::small_body::BodyError;
 
 /// What `/ingest/cdx` serves.
@@ -18,7 +18,8 @@ pub(super) const ALLOWED_METHODS: &str = "POST, OPTIONS";
 /// The longest that a sender is asked to wait for room in the schedule.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// Why a delivery is refused; nothing of it was applied.
+/// Why a delivery is refused. Nothing of it was applied, or it is not known whether: then it must be
+/// brought again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
     /// Not the ingest path.
@@ -31,8 +32,8 @@ pub(super) enum Refusal {
     Body(BodyError),
     /// The body is not what the contract says.
     Unreadable(Unreadable),
-    /// No room for another `effectiveAt`.
-    ScheduleFull(ScheduleFull),
+    /// No room for another `effectiveAt`, or the purge cannot be said to stand.
+    Refused(Refused),
 }
 
 impl Refusal {
@@ -46,7 +47,8 @@ impl Refusal {
             Self::Unreadable(Unreadable::MediaType) => "unsupported-media-type",
             Self::Unreadable(Unreadable::TooManyEvents) => "too-many-events",
             Self::Unreadable(Unreadable::Malformed { .. }) => "malformed-event",
-            Self::ScheduleFull(_) => "schedule-full",
+            Self::Refused(Refused::Full { .. }) => "schedule-full",
+            Self::Refused(Refused::Unacknowledged(error)) => error.as_str(),
         }
     }
 
@@ -59,7 +61,7 @@ impl Refusal {
             Self::Unreadable(Unreadable::TooManyEvents) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unreadable(Unreadable::Malformed { .. }) => StatusCode::BAD_REQUEST,
             Self::Unreadable(Unreadable::MediaType) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ScheduleFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -71,7 +73,7 @@ impl Refusal {
             Self::Method => (self.as_str(), "events are delivered by POST".to_owned()),
             Self::Body(error) => (self.as_str(), error.to_string()),
             Self::Unreadable(unreadable) => (self.as_str(), unreadable.to_string()),
-            Self::ScheduleFull(full) => (self.as_str(), full.to_string()),
+            Self::Refused(refused) => (self.as_str(), refused.to_string()),
         };
         let mut response = odata_error(self.status(), reason, &message);
         let mut add = |name: HeaderName, value| response.headers_mut().insert(name, value);
@@ -82,8 +84,12 @@ impl Refusal {
             Self::Unauthenticated(_) => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::ScheduleFull(full) => {
-                let wait = full.retry_after.clamp(Duration::from_secs(1), MAX_RETRY_AFTER);
+            Self::Refused(refused) => {
+                let wait = match refused {
+                    Refused::Full { retry_after } => *retry_after,
+                    Refused::Unacknowledged(_) => Unacknowledged::RETRY_AFTER,
+                };
+                let wait = wait.clamp(Duration::from_secs(1), MAX_RETRY_AFTER);
                 add(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
             }
             _ => {}

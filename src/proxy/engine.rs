@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use prometheus::{Histogram, IntGauge};
 
@@ -13,13 +14,13 @@ use super::flight::Flights;
 use super::identity::{Asker, Unpartitioned, identify};
 use crate::caching::admission::HttpRules;
 use crate::clock::Clock;
-use crate::config::{Config, Generic, GenericPolicy};
+use crate::config::{Config, Generic, GenericPolicy, Secret};
 use crate::metrics::{Counter, Metrics};
 use crate::odata::{ResourcePath, ServiceRoot, ServiceRootError};
 use crate::operation::{Catalogue, Identity, Operation};
 use crate::origin::OriginError;
-use crate::purge::PurgePlane;
-use crate::store::{MemoryTier, VariantIndex};
+use crate::purge::{PurgePlane, Purger};
+use crate::store::{MemoryTier, SharedTier, VariantIndex};
 
 /// Everything that an answer can come from or end in, but the origin.
 pub struct Engine {
@@ -33,12 +34,14 @@ pub struct Engine {
     pub service_root: ServiceRoot,
     /// The memory tier.
     pub store: MemoryTier,
-    /// Which variants of a URL are in it.
+    /// The tier that nodes share, where there is one.
+    pub shared: Option<SharedTier>,
+    /// Which variants of a URL are stored.
     pub variants: VariantIndex,
     /// How the origin's own word on caching is taken.
     pub http_rules: HttpRules,
-    /// The purge plane.
-    pub plane: Arc<PurgePlane>,
+    /// How purges are made to stand, and what this node knows of them.
+    pub purger: Purger,
     /// The fetches under way.
     pub flights: Arc<Flights>,
     /// CORS, where the proxy answers it.
@@ -47,14 +50,18 @@ pub struct Engine {
     pub metrics: Metrics,
     /// What keys are digested under: random, so that nobody can choose keys that collide.
     pub key_seed: [u8; 16],
+    /// What credentials are digested under, for partitions. Random too, unless the fleet shares one.
+    partition_seed: [u8; 16],
     counted: RequestMetrics,
 }
 
 /// How a request was answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Served {
-    /// From the store, fresh.
+    /// From memory, fresh.
     Hit,
+    /// From the tier that nodes share, fresh.
+    SharedHit,
     /// From the store, stale, while a revalidation runs.
     Stale,
     /// From the store, stale, because the origin failed.
@@ -73,8 +80,9 @@ pub enum Served {
 
 impl Served {
     /// Every way, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Hit,
+        Self::SharedHit,
         Self::Stale,
         Self::StaleIfError,
         Self::Miss,
@@ -88,6 +96,7 @@ impl Served {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::SharedHit => "hit-redis",
             Self::Stale => "stale",
             Self::StaleIfError => "stale-if-error",
             Self::Miss => "miss",
@@ -122,14 +131,14 @@ impl Purpose {
 }
 
 impl Engine {
-    /// An engine on this configuration and plane.
+    /// An engine on this configuration, with that way of purging.
     ///
     /// # Errors
     /// The origin's service root is not one.
     pub fn new(
         config: Config,
         catalogue: Catalogue,
-        plane: Arc<PurgePlane>,
+        purger: Purger,
         metrics: Metrics,
         clock: Clock,
     ) -> Result<Self, ServiceRootError> {
@@ -138,17 +147,40 @@ impl Engine {
             variants: VariantIndex::new(index_bytes, config.limits.variants),
             http_rules: http_rules(&config.generic),
             service_root: ServiceRoot::new(&config.origin.service_root)?,
-            store: MemoryTier::new(config.memory.max_bytes - index_bytes, metrics.clone()),
+            store: MemoryTier::new(
+                config.memory.max_bytes - index_bytes,
+                clock.clone(),
+                metrics.clone(),
+            ),
             flights: Flights::new(config.limits.fetches, config.limits.waiters, metrics.clone()),
             cors: config.cors.as_ref().map(Cors::new),
             counted: RequestMetrics::of(&catalogue, &metrics),
             key_seed: rand::random(),
+            partition_seed: partition_seed(&config).unwrap_or_else(rand::random),
+            shared: None,
             config,
             clock,
             catalogue,
-            plane,
+            purger,
             metrics,
         })
+    }
+
+    /// The same, with a tier that is shared with other nodes.
+    #[must_use]
+    pub fn with_shared(mut self, tier: Option<SharedTier>) -> Self {
+        self.shared = tier;
+        self
+    }
+
+    /// Whether a partition is the same on every node.
+    pub(super) fn shares_partitions(&self) -> bool {
+        partition_secret(&self.config).is_some()
+    }
+
+    /// What this node knows of purges.
+    pub fn plane(&self) -> &PurgePlane {
+        self.purger.plane()
     }
 
     /// What a request is about.
@@ -180,7 +212,7 @@ impl Engine {
     /// # Errors
     /// Says why the request has no partition and must pass.
     pub fn identify(&self, headers: &HeaderMap, rule: Identity) -> Result<Asker, Unpartitioned> {
-        identify(headers, rule, self.clock.now(), &self.key_seed)
+        identify(headers, rule, self.clock.now(), &self.partition_seed)
     }
 
     /// Counts a request that was answered.
@@ -225,6 +257,17 @@ impl Engine {
 
 /// The part of `memory.max_bytes` that is for knowing which variants of a URL there are.
 const INDEX_SHARE: u64 = 32;
+
+fn partition_secret(config: &Config) -> Option<&Secret> {
+    config.redis.as_ref()?.partition_secret.as_ref()
+}
+
+/// The first half of the secret's digest.
+fn partition_seed(config: &Config) -> Option<[u8; 16]> {
+    let secret = partition_secret(config)?;
+    let digest = digest::digest(&digest::SHA256, secret.reveal().as_bytes());
+    digest.as_ref().first_chunk().copied()
+}
 
 fn http_rules(generic: &Generic) -> HttpRules {
     HttpRules {

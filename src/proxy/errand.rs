@@ -21,6 +21,7 @@ use crate::error::ProxyError;
 use crate::odata::ResourcePath;
 use crate::operation::Operation;
 use crate::origin::RequestBody;
+use crate::purge::Strictness;
 use crate::question::{Question, QuestionInput, Unkeyable};
 use crate::server::Peer;
 
@@ -90,6 +91,11 @@ impl Errand {
             Self::Operation(_) => RequestDirectives::default(),
             Self::Resource(resource) => resource.directives,
         }
+    }
+
+    /// What its answer is held to where it is not known whether it was purged.
+    pub fn strictness(&self) -> Strictness {
+        Strictness::of(self.operation().map(|operation| operation.class))
     }
 
     /// Whether its answer can be for this client alone, so that nobody should wait for it.

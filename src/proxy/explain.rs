@@ -120,14 +120,16 @@ impl Engine {
     }
 
     fn told_of_stored(&self, stored: &StoredResponse) -> Value {
-        let now = self.clock.now();
+        let (now, applied) = (self.clock.now(), self.plane().stamp());
         json!({
             "status": stored.status.as_u16(),
             "storedAt": stored.freshness.received_at.to_string(),
             "ageSeconds": stored.freshness.age(now).as_secs(),
             "ttlSeconds": stored.freshness.ttl_seconds(now),
-            "fetchSequence": stored.fetch_seq.as_u64(),
-            "appliedSequence": self.plane.stamp().as_u64(),
+            "fetchSequence": stored.stamp.sequence.as_u64(),
+            "appliedSequence": applied.sequence.as_u64(),
+            "sameLineage": stored.stamp.lineage == applied.lineage,
+            "fenced": self.plane().is_fenced(),
             "bytes": stored.bytes(),
             "tags": stored.tags.names().collect::<Vec<_>>(),
         })

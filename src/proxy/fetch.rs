@@ -1,4 +1,5 @@
-//! One fetch of an answer that may be stored: stamp, ask, read to the end, store, land.
+//! One fetch of an answer that may be stored: stamp, look elsewhere, ask, read to the end, store,
+//! land, share.
 //!
 //! A fetch is a task of its own. The client that started it may leave without ending it; the next
 //! one will want the answer. It reads the whole answer before anybody gets any of it, up to
@@ -10,6 +11,7 @@
 //! What differs between an operation of the catalogue and a URL that it does not know is in
 //! `operation` and `resource`: the request that is made, and what its answer means.
 
+mod consult;
 mod operation;
 mod resource;
 
@@ -40,6 +42,9 @@ use crate::origin::{OriginClient, OriginError, RequestBody};
 use crate::purge::LastFoundUsable;
 use crate::stored_response::StoredResponse;
 use crate::tag::TagSet;
+use consult::Consulted;
+
+pub use consult::Source;
 
 /// Who can be asked. The origin's client is; a test's script is another.
 pub trait FetchOrigin: Send + Sync + 'static {
@@ -66,8 +71,13 @@ pub async fn run(
     origin: Arc<dyn FetchOrigin>,
     errand: Errand,
     previous: Option<Arc<StoredResponse>>,
+    source: Source,
     takeoff: Takeoff,
 ) {
+    let (previous, lease) = match engine.consult(&errand, previous, source).await {
+        Consulted::Found(stored) => return takeoff.land(Outcome::Found(stored)),
+        Consulted::Nothing { previous, lease } => (previous, lease),
+    };
     let fetch = Fetch { engine: &engine, errand: &errand, previous, takeoff: &takeoff };
     let limit = engine.config.origin.fetch_timeout;
     let outcome = tokio::time::timeout(limit, fetch.exchange(&*origin))
@@ -86,11 +96,12 @@ pub async fn run(
         && !errand.carries_credentials()
         && let Some(previous) = &fetch.previous
     {
-        engine.store.remove(previous);
+        engine.unshare(previous);
     }
     let stored = outcome.stored().cloned();
     takeoff.land(outcome);
     if let Some(stored) = stored {
+        engine.share(&errand, &stored, lease);
         stored.body.compress_all().await;
         engine.store.reweigh(&stored);
     }
@@ -196,7 +207,7 @@ impl Fetch<'_> {
     ) -> Arc<StoredResponse> {
         let stored = Arc::new(StoredResponse {
             key,
-            fetch_seq: self.takeoff.fetch_seq(),
+            stamp: self.takeoff.stamp(),
             freshness,
             status: previous.status,
             headers,
@@ -205,7 +216,7 @@ impl Fetch<'_> {
             last_found_usable: LastFoundUsable::default(),
         });
         if stored.key != previous.key {
-            self.engine.store.remove(previous);
+            self.engine.unshare(previous);
         }
         self.engine.store.put(&stored);
         stored

@@ -24,7 +24,7 @@ use crate::caching::storability::{Unstorable, is_origin_error};
 use crate::digest_map::BuildDigestHasher;
 use crate::error::ProxyError;
 use crate::metrics::Metrics;
-use crate::purge::{PurgePlane, PurgeState, Sequence};
+use crate::purge::{Moment, PurgePlane, PurgeState, Stamp, Strictness};
 use crate::stored_response::{StoredBody, StoredResponse};
 
 /// Two threads meet on one of these locks only for keys that share it, and only on misses.
@@ -53,6 +53,8 @@ pub enum Outcome {
     Streamed(Arc<StreamedResponse>),
     /// There is no answer.
     Failed(ProxyError),
+    /// Another node had the answer: it is in the store, and may be stale.
+    Found(Arc<StoredResponse>),
 }
 
 impl Outcome {
@@ -67,7 +69,9 @@ impl Outcome {
     /// What is in the store by now.
     pub const fn stored(&self) -> Option<&Arc<StoredResponse>> {
         match self {
-            Self::Stored(stored, _) | Self::Confirmed(stored, _) => Some(stored),
+            Self::Stored(stored, _) | Self::Confirmed(stored, _) | Self::Found(stored) => {
+                Some(stored)
+            }
             Self::Unstored(_) | Self::Streamed(_) | Self::Failed(_) => None,
         }
     }
@@ -78,14 +82,14 @@ impl Outcome {
             Self::Unstored(answer) => Some(answer.status),
             Self::Streamed(answer) => Some(answer.status),
             Self::Confirmed(..) => Some(StatusCode::NOT_MODIFIED),
-            Self::Stored(..) | Self::Failed(_) => None,
+            Self::Stored(..) | Self::Failed(_) | Self::Found(_) => None,
         }
     }
 
     /// Why an answer that came was not stored.
     pub fn unstored_because(&self) -> Option<Unstorable> {
         match self {
-            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) => None,
+            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) | Self::Found(_) => None,
             Self::Unstored(answer) => Some(answer.reason),
             Self::Streamed(answer) => Some(answer.reason),
         }
@@ -100,7 +104,7 @@ impl Outcome {
     /// Whether all who asked the same may be given this one answer.
     pub fn may_be_shared(&self) -> bool {
         match self {
-            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) => true,
+            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) | Self::Found(_) => true,
             Self::Unstored(answer) => answer.reason.may_be_shared(),
             Self::Streamed(_) => false,
         }
@@ -152,14 +156,16 @@ type Shard = Mutex<HashMap<u128, Arc<Flight>>>;
 #[derive(Debug)]
 struct Flight {
     key: CacheKey,
-    fetch_seq: Sequence,
+    left: Moment,
+    stamp: Stamp,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
 impl Flight {
     /// Stamped here, before its fetch can leave.
     fn to_be(key: &CacheKey, plane: &PurgePlane) -> Self {
-        Self { key: key.clone(), fetch_seq: plane.stamp(), outcome: watch::Sender::new(None) }
+        let (left, stamp) = (plane.now(), plane.stamp());
+        Self { key: key.clone(), left, stamp, outcome: watch::Sender::new(None) }
     }
 }
 
@@ -201,7 +207,8 @@ impl Flights {
         })
     }
 
-    /// Joins the flight for this key, or opens one. A flight stamped before `not_before` is passed over and replaced.
+    /// Joins the flight for this key, or opens one. A flight that left too early for an answer of
+    /// this strictness to a request that came at `not_before` is passed over and replaced.
     ///
     /// # Errors
     /// [`ProxyError::TooManyWaiters`] when the flight is full, [`ProxyError::TooManyFetches`] when
@@ -210,12 +217,14 @@ impl Flights {
         self: &Arc<Self>,
         key: &CacheKey,
         plane: &PurgePlane,
-        not_before: Option<Sequence>,
+        not_before: Option<(Moment, Strictness)>,
     ) -> Result<Boarding, ProxyError> {
         let mut flights = self.shard(key).lock();
         if let Some(flight) = flights.get(&key.digest())
             && flight.key == *key
-            && not_before.is_none_or(|earliest| flight.fetch_seq >= earliest)
+            && not_before.is_none_or(|(arrived, strictness)| {
+                plane.is_late_enough(flight.left, arrived, strictness)
+            })
         {
             if flight.outcome.receiver_count() >= self.max_waiters {
                 return Err(ProxyError::TooManyWaiters);
@@ -297,9 +306,9 @@ impl Takeoff {
         &self.flight.key
     }
 
-    /// The purge sequence that was applied before the fetch left.
-    pub fn fetch_seq(&self) -> Sequence {
-        self.flight.fetch_seq
+    /// What was applied before the fetch left.
+    pub fn stamp(&self) -> Stamp {
+        self.flight.stamp
     }
 
     /// Ends the flight. What is to be found in the store must be there by now: from here on, new
@@ -329,13 +338,13 @@ impl Drop for Takeoff {
 /// A place on a flight.
 #[derive(Debug)]
 pub struct Waiter {
-    fetch_seq: Sequence,
+    left: Moment,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
 impl Waiter {
     fn of(flight: &Flight) -> Self {
-        Self { fetch_seq: flight.fetch_seq, outcome: flight.outcome.subscribe() }
+        Self { left: flight.left, outcome: flight.outcome.subscribe() }
     }
 
     /// Waits for the end, whenever the flight left.
@@ -346,15 +355,20 @@ impl Waiter {
         outcome.unwrap_or(Outcome::Failed(ProxyError::Internal))
     }
 
-    /// Waits for the end. `None`: the outcome is not for a request that came when the sequence
-    /// stood at `arrived`; it must ask again.
-    pub async fn outcome(self, arrived: Sequence, plane: &PurgePlane) -> Option<Outcome> {
-        let left_after_arrival = self.fetch_seq >= arrived;
+    /// Waits for the end. `None`: the outcome is not for a request that came at `arrived` and wants
+    /// an answer of this strictness; it must ask again.
+    pub async fn outcome(
+        self,
+        arrived: Moment,
+        strictness: Strictness,
+        plane: &PurgePlane,
+    ) -> Option<Outcome> {
+        let is_late_enough = plane.is_late_enough(self.left, arrived, strictness);
         let outcome = self.last_outcome().await;
         let is_for_us = match &outcome {
-            _ if left_after_arrival => true,
-            Outcome::Stored(stored, _) | Outcome::Confirmed(stored, _) => {
-                stored.purge_state(plane) == PurgeState::Usable
+            _ if is_late_enough => true,
+            Outcome::Stored(stored, _) | Outcome::Confirmed(stored, _) | Outcome::Found(stored) => {
+                stored.purge_state(plane, strictness) == PurgeState::Usable
             }
             // What they depend on is not known.
             Outcome::Unstored(_) | Outcome::Streamed(_) => false,

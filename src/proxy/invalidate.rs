@@ -65,9 +65,9 @@ impl Engine {
         self.metrics.purges.with_label_values(&["unsafe-request"]).inc();
         let watched = posted.as_ref().map(|posted| posted.watched(headers));
         let watched = watched.as_ref().map(|(tags, stamp)| (tags, *stamp));
-        match (self.plane.invalidate(tags, watched), posted) {
-            ((number, PurgeState::Usable), Some(posted)) => {
-                self.keep_posted(posted, &target, number, response).await
+        match (self.purger.invalidate(tags, watched).await, posted) {
+            ((stamp, PurgeState::Usable), Some(posted)) => {
+                self.keep_posted(posted, &target, stamp, response).await
             }
             _ => Ok(response),
         }

@@ -15,23 +15,23 @@ use crate::caching::admission::Admission;
 use crate::caching::freshness::Freshness;
 use crate::caching::groups::groups;
 use crate::caching::lifetime::Exchange;
-use crate::purge::{LastFoundUsable, Sequence};
+use crate::purge::{LastFoundUsable, Stamp};
 use crate::stored_response::{StoredBody, StoredResponse};
 use crate::tag::{Tag, TagSet};
 
 impl Engine {
-    /// Stores a representation that was fetched when the sequence stood at `fetch_seq`.
+    /// Stores a representation whose fetch was stamped so.
     pub(super) fn keep(
         &self,
         resource: &Resource,
         key: CacheKey,
-        fetch_seq: Sequence,
+        stamp: Stamp,
         freshness: Freshness,
         (status, headers, body): (StatusCode, HeaderMap, Bytes),
     ) -> Arc<StoredResponse> {
         let stored = Arc::new(StoredResponse {
             key,
-            fetch_seq,
+            stamp,
             freshness: self.bounded(freshness),
             status,
             tags: tags(resource, &headers),

@@ -1,6 +1,7 @@
 //! What the store has for a key: fresh, stale, or nothing that may be used.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cache_status::Forwarded;
 use super::errand::Errand;
@@ -13,9 +14,12 @@ use crate::caching::partial;
 use crate::caching::range::Selection;
 use crate::caching::vary::{Vary, vary};
 use crate::clock::Timestamp;
-use crate::purge::PurgePlane;
+use crate::purge::{PurgePlane, Strictness};
 use crate::store::Selecting;
 use crate::stored_response::StoredResponse;
+
+/// How often an answer is fetched anew at most while the node is fenced.
+const REVALIDATED_BEHIND_FENCE: Duration = Duration::from_secs(30);
 
 /// The state of a look-up.
 #[derive(Clone, Debug)]
@@ -41,10 +45,12 @@ impl Lookup {
     pub fn of(
         stored: Arc<StoredResponse>,
         plane: &PurgePlane,
+        strictness: Strictness,
         directives: &RequestDirectives,
         now: Timestamp,
     ) -> Self {
-        match judge(&stored.freshness, stored.purge_state(plane), directives, now) {
+        let purged = stored.purge_state(plane, strictness);
+        match judge(&stored.freshness, purged, directives, now) {
             Some(Judgement::Fresh) => Self::Fresh(stored),
             Some(Judgement::Stale(stale)) => Self::Stale(stored, stale),
             Some(Judgement::Refused(stale)) => Self::Refused(stored, stale),
@@ -68,13 +74,14 @@ impl Lookup {
     pub fn stand_in(
         &self,
         plane: &PurgePlane,
+        strictness: Strictness,
         asked: &RequestDirectives,
         now: Timestamp,
     ) -> Option<Arc<StoredResponse>> {
         let (Self::Stale(stored, _) | Self::Refused(stored, _)) = self else { return None };
         // What a client prefers (RFC 9111 §5.2.1) is no longer to be had.
         let kept = RequestDirectives { stale_if_error: asked.stale_if_error, ..Default::default() };
-        match Self::of(Arc::clone(stored), plane, &kept, now) {
+        match Self::of(Arc::clone(stored), plane, strictness, &kept, now) {
             Self::Fresh(stored) | Self::Stale(stored, StaleUse { if_error: true, .. }) => {
                 Some(stored)
             }
@@ -127,8 +134,7 @@ enum Found {
 impl super::Engine {
     /// What the store has for this errand.
     pub fn look_up(&self, errand: &Errand) -> Lookup {
-        let judged =
-            |stored| Lookup::of(stored, &self.plane, &errand.directives(), self.clock.now());
+        let judged = |stored| self.judged(errand, stored);
         match errand {
             Errand::Operation(errand) => {
                 self.store.get(&errand.question.key).map_or(Lookup::Absent, judged)
@@ -140,6 +146,12 @@ impl super::Engine {
                 Found::Nothing => Lookup::Absent,
             },
         }
+    }
+
+    /// What was found, as far as it is good for this errand.
+    pub(super) fn judged(&self, errand: &Errand, stored: Arc<StoredResponse>) -> Lookup {
+        let (strictness, asked) = (errand.strictness(), errand.directives());
+        Lookup::of(stored, self.plane(), strictness, &asked, self.clock.now())
     }
 
     /// The variant of a URL that the request's fields select; of several, the one that came last
@@ -217,8 +229,29 @@ impl super::Engine {
         }
     }
 
+    /// Why a stale answer serves at once, for people.
+    pub(super) fn why_stale(&self) -> &'static str {
+        if self.plane().is_fenced() { "fenced" } else { "stale-while-revalidate" }
+    }
+
+    /// Whether an answer is stale for no other reason than that this node is fenced, and came so
+    /// lately that the origin is spared: while the fence is down, everything is stale all the time.
+    pub(super) fn is_young_behind_fence(&self, stored: &StoredResponse) -> bool {
+        let since = self.clock.now().saturating_since(stored.freshness.received_at);
+        since < REVALIDATED_BEHIND_FENCE && self.plane().is_fenced()
+    }
+
+    /// More on why a request goes forward, for people.
+    pub(super) fn detail_of(&self, lookup: &Lookup) -> Option<&'static str> {
+        match lookup {
+            Lookup::Purged(_) if self.plane().is_fenced() => Some("fenced"),
+            _ => lookup.detail(),
+        }
+    }
+
     /// What may stand in for a fetch that failed.
     pub fn stands_in(&self, errand: &Errand, lookup: &Lookup) -> Option<Arc<StoredResponse>> {
-        lookup.stand_in(&self.plane, &errand.directives(), self.clock.now())
+        let (strictness, asked) = (errand.strictness(), errand.directives());
+        lookup.stand_in(self.plane(), strictness, &asked, self.clock.now())
     }
 }

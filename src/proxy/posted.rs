@@ -24,7 +24,7 @@ use crate::caching::invalidation::is_at;
 use crate::caching::lifetime::{self, Exchange};
 use crate::caching::vary::{Vary, vary};
 use crate::clock::Timestamp;
-use crate::purge::Sequence;
+use crate::purge::Stamp;
 use crate::tag::TagSet;
 
 /// A POST whose answer may turn out to be a representation.
@@ -32,12 +32,12 @@ pub(super) struct Posted {
     resource: Resource,
     sent_at: Timestamp,
     /// Taken before it left.
-    stamp: Sequence,
+    stamp: Stamp,
 }
 
 impl Posted {
     /// What its answer would depend on, and the stamp from before it left.
-    pub(super) fn watched(&self, response: &HeaderMap) -> (TagSet, Sequence) {
+    pub(super) fn watched(&self, response: &HeaderMap) -> (TagSet, Stamp) {
         (keep::tags(&self.resource, response), self.stamp)
     }
 }
@@ -56,7 +56,7 @@ impl Engine {
         {
             return None;
         }
-        let (sent_at, stamp) = (self.clock.now(), self.plane.stamp());
+        let (sent_at, stamp) = (self.clock.now(), self.plane().stamp());
         Some(Posted { resource, sent_at, stamp })
     }
 
@@ -72,7 +72,7 @@ impl Engine {
         host.is_some_and(|host| own.chain([&*listening]).any(|own| own.eq_ignore_ascii_case(host)))
     }
 
-    /// Keeps the answer to a POST, if it is one to keep. `number` is that of the purge which it made
+    /// Keeps the answer to a POST, if it is one to keep. `stamp` is that of the purge which it made
     /// itself; nothing that it depends on was purged by others since it left.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Engine {
         &self,
         posted: Posted,
         target: &Uri,
-        number: Sequence,
+        stamp: Stamp,
         response: Response<Body>,
     ) -> Result<Response<Body>, BodyError> {
         let Posted { resource, sent_at, .. } = posted;
@@ -100,7 +100,7 @@ impl Engine {
         let headers = self.fields_of(&head.headers, &admission, exchange);
         let variant = self.note_variant(&resource, &names);
         let kept = (head.status, headers, body.clone());
-        self.keep(&resource, variant, number, admission.freshness, kept);
+        self.keep(&resource, variant, stamp, admission.freshness, kept);
         Ok(Response::from_parts(head, Body::from(body)))
     }
 

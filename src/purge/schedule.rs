@@ -5,7 +5,7 @@
 //! goes at once and opens a span; what follows within the span is gathered and purged together
 //! when it ends, which opens the next one.
 //!
-//! What waits lives in memory and dies with the process, as does the answer cache it speaks of.
+//! What waits lives in the memory of the node that was told of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{PurgeMode, PurgePlane, PurgeRequest, Sequence};
+use super::{PurgeMode, PurgeRequest, Purger, Stamp, Unacknowledged};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::metrics::Metrics;
@@ -55,12 +55,21 @@ impl Effect {
     }
 }
 
-/// Too much waits already; nothing was applied.
+/// How long a purge that is due and cannot be made to stand is put off.
+const RETRY_DUE_AFTER: Duration = Duration::from_millis(500);
+
+/// Why an effect was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("too many purges wait for their moment")]
-pub struct ScheduleFull {
-    /// When the next waiting purge will have gone.
-    pub retry_after: Duration,
+pub enum Refused {
+    /// Too much waits already; nothing was applied.
+    #[error("too many purges wait for their moment")]
+    Full {
+        /// When the next waiting purge will have gone.
+        retry_after: Duration,
+    },
+    /// Its purge cannot be said to stand, and nothing of it waits.
+    #[error(transparent)]
+    Unacknowledged(#[from] Unacknowledged),
 }
 
 /// The way of every event to the purge plane, and the owner of what waits. Dropping it ends its
@@ -73,7 +82,7 @@ pub struct Schedule {
 
 #[derive(Debug)]
 struct Shared {
-    plane: Arc<PurgePlane>,
+    purger: Purger,
     clock: Clock,
     metrics: Metrics,
     max_waiting: usize,
@@ -100,13 +109,13 @@ struct Due {
 impl Schedule {
     /// Starts the task that applies what becomes due. To be called within a Tokio runtime.
     pub fn start(
-        plane: Arc<PurgePlane>,
+        purger: Purger,
         clock: Clock,
         metrics: Metrics,
         settings: &config::Ingest,
     ) -> Self {
         let shared = Arc::new(Shared {
-            plane,
+            purger,
             clock,
             metrics,
             max_waiting: settings.scheduled,
@@ -125,29 +134,71 @@ impl Schedule {
     /// Purges `now`, under one number, and keeps each of `later` for its moment.
     ///
     /// # Errors
-    /// [`ScheduleFull`] when `later` does not fit; then nothing is purged or kept.
-    pub fn apply(
+    /// [`Refused`] when `later` does not fit, or the purge cannot be said to stand; then nothing is
+    /// kept.
+    pub async fn apply(
         &self,
         now: Effect,
         later: Vec<(Timestamp, Effect)>,
-    ) -> Result<Sequence, ScheduleFull> {
+    ) -> Result<Stamp, Refused> {
+        let shared = &self.shared;
         let Effect { mut at_once, gathered } = now;
-        {
-            let moment = self.shared.clock.now();
-            let mut state = self.shared.state.lock();
-            state.keep(later, moment, self.shared.max_waiting)?;
-            at_once.merge(state.gathering.admit(gathered, moment));
-            state.report(&self.shared.metrics);
+        let place = Place::reserve(shared, &later)?;
+        let of_searches = shared.state.lock().gathering.admit(gathered, shared.clock.now());
+        at_once.merge(of_searches.clone());
+        let stamp = match shared.purge(at_once, "event").await {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                shared.state.lock().gathering.take_back(of_searches);
+                shared.changed.notify_one();
+                return Err(error.into());
+            }
+        };
+        place.fill(later);
+        shared.changed.notify_one();
+        Ok(stamp)
+    }
+}
+
+/// Room for what is to wait, given back unless it is filled.
+struct Place<'a> {
+    shared: &'a Shared,
+    events: usize,
+    tags: usize,
+}
+
+impl<'a> Place<'a> {
+    fn reserve(shared: &'a Shared, later: &[(Timestamp, Effect)]) -> Result<Self, Refused> {
+        let (events, tags) = (later.len(), later.iter().map(|(_, effect)| effect.len()).sum());
+        let mut state = shared.state.lock();
+        state.reserve(events, tags, shared.clock.now(), shared.max_waiting)?;
+        Ok(Self { shared, events, tags })
+    }
+
+    fn fill(mut self, later: Vec<(Timestamp, Effect)>) {
+        (self.events, self.tags) = (0, 0);
+        let mut state = self.shared.state.lock();
+        for (moment, effect) in later {
+            let due = state.due.entry(moment).or_default();
+            due.events += 1;
+            due.effect.merge(effect);
         }
-        self.shared.changed.notify_one();
-        Ok(self.shared.purge(at_once, "event"))
+        state.report(&self.shared.metrics);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.waiting_events -= self.events;
+        state.waiting_tags -= self.tags;
     }
 }
 
 impl Shared {
     async fn run(self: Arc<Self>) {
         loop {
-            match self.apply_due() {
+            match self.apply_due().await {
                 Some(moment) => tokio::select! {
                     () = self.clock.sleep_until(moment) => {}
                     () = self.changed.notified() => {}
@@ -158,54 +209,55 @@ impl Shared {
     }
 
     /// Purges what is due and tells when there will be more.
-    fn apply_due(&self) -> Option<Timestamp> {
-        let moment = self.clock.now();
-        let (request, next) = {
+    async fn apply_due(&self) -> Option<Timestamp> {
+        let request = {
             let mut state = self.state.lock();
-            let request = state.take_due(moment);
+            let request = state.take_due(self.clock.now());
             state.report(&self.metrics);
-            (request, state.next_moment())
+            request
         };
-        self.purge(request, "schedule");
-        next
+        // Nobody would bring it again: it is tried until it stands.
+        while let Err(error) = self.purge(request.clone(), "schedule").await {
+            tracing::warn!(%error, tags = request.len(), "a purge that is due is put off");
+            self.clock.sleep(RETRY_DUE_AFTER).await;
+        }
+        self.state.lock().next_moment()
     }
 
-    fn purge(&self, mut request: PurgeRequest, source: &'static str) -> Sequence {
+    async fn purge(
+        &self,
+        mut request: PurgeRequest,
+        source: &'static str,
+    ) -> Result<Stamp, Unacknowledged> {
         if request.is_empty() {
-            return self.plane.stamp();
+            return Ok(self.purger.plane().stamp());
         }
         request.deduplicate();
-        let sequence = self.plane.purge(&request);
+        let stamp = self.purger.purge(&request).await?;
         self.metrics.purges.with_label_values(&[source]).inc();
         self.metrics.purged_tags.inc_by(u64::try_from(request.len()).unwrap_or(u64::MAX));
-        sequence
+        Ok(stamp)
     }
 }
 
 impl State {
-    fn keep(
+    fn reserve(
         &mut self,
-        later: Vec<(Timestamp, Effect)>,
+        events: usize,
+        tags: usize,
         now: Timestamp,
         max_waiting: usize,
-    ) -> Result<(), ScheduleFull> {
-        if later.is_empty() {
+    ) -> Result<(), Refused> {
+        if events == 0 {
             return Ok(());
         }
-        let tags: usize = later.iter().map(|(_, effect)| effect.len()).sum();
-        if self.waiting_events + later.len() > max_waiting
-            || self.waiting_tags + tags > MAX_WAITING_TAGS
+        if self.waiting_events + events > max_waiting || self.waiting_tags + tags > MAX_WAITING_TAGS
         {
             let next = self.due.keys().next().copied().unwrap_or(now);
-            return Err(ScheduleFull { retry_after: next.saturating_since(now) });
+            return Err(Refused::Full { retry_after: next.saturating_since(now) });
         }
-        self.waiting_events += later.len();
+        self.waiting_events += events;
         self.waiting_tags += tags;
-        for (moment, effect) in later {
-            let due = self.due.entry(moment).or_default();
-            due.events += 1;
-            due.effect.merge(effect);
-        }
         Ok(())
     }
 
@@ -277,6 +329,14 @@ impl Gathering {
         match self.due_at() {
             Some(moment) if moment <= now => self.open_span(now),
             _ => PurgeRequest::default(),
+        }
+    }
+
+    /// What was to be purged at once and could not be waits for the next try, which goes at once.
+    fn take_back(&mut self, searches: PurgeRequest) {
+        if !searches.is_empty() {
+            self.gathered.merge(searches);
+            self.ends_at = Timestamp::default();
         }
     }
 
@@ -353,10 +413,8 @@ mod tests {
             waiting_tags: MAX_WAITING_TAGS - 1,
             gathering: Gathering::new(SPAN),
         };
-        let effect =
-            Effect { at_once: searches(0..2, PurgeMode::Soft), gathered: PurgeRequest::default() };
-        let refused = state.keep(vec![(NOW + SPAN, effect)], NOW, 10);
-        assert_eq!(refused, Err(ScheduleFull { retry_after: Duration::ZERO }));
-        assert!(state.due.is_empty());
+        let refused = state.reserve(1, 2, NOW, 10);
+        assert_eq!(refused, Err(Refused::Full { retry_after: Duration::ZERO }));
+        assert_eq!((state.waiting_events, state.waiting_tags), (0, MAX_WAITING_TAGS - 1));
     }
 }

@@ -1,4 +1,4 @@
-//! The number of each tag's last purge, as this node has applied it.
+//! The number of each tag's last purge, as this node knows it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,18 +16,19 @@ const SHARDS: usize = 64;
 
 type Marks = HashMap<TagHash, Mark, BuildDigestHasher>;
 
-/// The last purges of one tag, and when the last one was, on the monotonic clock: a wall clock that
-/// is set ahead and back must not make purges forgotten that answers still need.
+/// The last purges of one tag, and when the last one was, in seconds on the monotonic clock: a wall
+/// clock that is set ahead and back must not make purges forgotten that answers still need.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark {
     hard: Sequence,
     soft: Sequence,
-    at: Duration,
+    /// 136 years of them: a million marks are 8 MB less than with a `Duration` each.
+    at_seconds: u32,
 }
 
-/// The tag table and the applied sequence.
+/// The tag table and the applied sequence, of one lineage.
 #[derive(Debug)]
-pub struct PurgeTable {
+pub(super) struct PurgeTable {
     shards: Box<[RwLock<Marks>]>,
     applied: AtomicU64,
     len: AtomicUsize,
@@ -37,7 +38,7 @@ pub struct PurgeTable {
 
 impl PurgeTable {
     /// An empty table that will hold at most `max_tags` tags.
-    pub fn new(max_tags: usize) -> Self {
+    pub(super) fn new(max_tags: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             applied: AtomicU64::new(0),
@@ -48,13 +49,14 @@ impl PurgeTable {
     }
 
     /// The number of the last purge whose every tag stands in the table.
-    pub fn applied(&self) -> Sequence {
+    pub(super) fn applied(&self) -> Sequence {
         // Acquire: whoever sees the number sees the marks that were written before it.
-        Sequence(self.applied.load(Ordering::Acquire))
+        Sequence::from_u64(self.applied.load(Ordering::Acquire))
     }
 
-    /// Writes the purge's marks, then makes its number the applied one. Callers apply in order.
-    pub(super) fn apply(&self, number: Sequence, request: &PurgeRequest, now: Duration) {
+    /// Writes a purge's marks. A purge that is marked before those with lower numbers are known is
+    /// in force, and moves no stamp.
+    pub(super) fn mark_all(&self, number: Sequence, request: &PurgeRequest, now: Duration) {
         for tag in &request.hard {
             self.mark(tag.hash(), PurgeMode::Hard, number, now);
         }
@@ -64,7 +66,11 @@ impl PurgeTable {
         if self.len() > self.max_tags {
             self.fold_into_everything(number, now);
         }
-        self.applied.store(number.0, Ordering::Release);
+    }
+
+    /// Says that every purge up to this number is marked. Callers go up.
+    pub(super) fn advance(&self, number: Sequence) {
+        self.applied.store(number.as_u64(), Ordering::Release);
     }
 
     /// The worst that happened to any of the tags after `fetch_seq`.
@@ -90,10 +96,11 @@ impl PurgeTable {
 
     /// Drops the marks that were last written before `horizon`.
     pub(super) fn forget_before(&self, horizon: Duration) {
+        let horizon = seconds(horizon);
         let mut left = 0;
         for shard in &self.shards {
             let mut marks = shard.write();
-            marks.retain(|_, mark| mark.at >= horizon);
+            marks.retain(|_, mark| mark.at_seconds >= horizon);
             left += marks.len();
         }
         self.len.store(left, Ordering::Relaxed);
@@ -109,26 +116,33 @@ impl PurgeTable {
         }
     }
 
+    /// Takes over the marks of another table of the same lineage.
+    pub(super) fn merge(&self, other: &Self, now: Duration) {
+        for shard in &other.shards {
+            for (&tag, mark) in shard.read().iter() {
+                self.mark(tag, PurgeMode::Hard, mark.hard, now);
+                self.mark(tag, PurgeMode::Soft, mark.soft, now);
+            }
+        }
+    }
+
     /// How many tags have a mark.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Whether no tag has a mark.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn mark(&self, tag: TagHash, mode: PurgeMode, number: Sequence, now: Duration) {
+    /// Notes one tag's purge, unless a later one is noted already.
+    pub(super) fn mark(&self, tag: TagHash, mode: PurgeMode, number: Sequence, now: Duration) {
         let Some(shard) = self.shard(tag) else { return };
         let mut marks = shard.write();
         let known = marks.len();
         let mark = marks.entry(tag).or_default();
-        match mode {
-            PurgeMode::Hard => mark.hard = number,
-            PurgeMode::Soft => mark.soft = number,
-        }
-        mark.at = now;
+        let last = match mode {
+            PurgeMode::Hard => &mut mark.hard,
+            PurgeMode::Soft => &mut mark.soft,
+        };
+        *last = number.max(*last);
+        mark.at_seconds = seconds(now);
         self.len.fetch_add(marks.len() - known, Ordering::Relaxed);
     }
 
@@ -150,4 +164,8 @@ impl PurgeTable {
         // The map inside uses the lowest and the highest bits, so the shard is taken from the middle.
         self.shards.get(usize::from((tag.as_u64() >> 32) as u8) % SHARDS)
     }
+}
+
+fn seconds(reading: Duration) -> u32 {
+    u32::try_from(reading.as_secs()).unwrap_or(u32::MAX)
 }

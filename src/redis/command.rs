@@ -5,8 +5,10 @@
 pub enum Role {
     /// Stored responses.
     Tier,
-    /// Purges and heartbeats.
+    /// Purges.
     Purge,
+    /// What a node says and asks of its place among the others.
+    Beat,
     /// The log of purges, by commands that block until there is something to read.
     Follow,
 }
@@ -17,6 +19,7 @@ impl Role {
         match self {
             Self::Tier => "tier",
             Self::Purge => "purge",
+            Self::Beat => "beat",
             Self::Follow => "follow",
         }
     }
@@ -42,13 +45,13 @@ pub enum Command {
     /// Purge tags.
     Purge,
     /// Make sure that the plane is the one that is known.
-    Heartbeat,
-    /// Take up a lineage at a start.
-    Join,
-    /// Start a new generation.
-    Renew,
-    /// Read the table of tags.
+    Beat,
+    /// Find out what stands, and begin a lineage where it must be.
+    Begin,
+    /// Read the marks of tags.
     Scan,
+    /// Forget old marks.
+    Forget,
     /// Read the log of purges.
     Follow,
     /// Wait for replicas.
@@ -68,10 +71,10 @@ impl Command {
         Self::Lease,
         Self::Release,
         Self::Purge,
-        Self::Heartbeat,
-        Self::Join,
-        Self::Renew,
+        Self::Beat,
+        Self::Begin,
         Self::Scan,
+        Self::Forget,
         Self::Follow,
         Self::Wait,
         Self::Fleet,
@@ -88,10 +91,10 @@ impl Command {
             Self::Lease => "lease",
             Self::Release => "release",
             Self::Purge => "purge",
-            Self::Heartbeat => "heartbeat",
-            Self::Join => "join",
-            Self::Renew => "renew",
+            Self::Beat => "beat",
+            Self::Begin => "begin",
             Self::Scan => "scan",
+            Self::Forget => "forget",
             Self::Follow => "follow",
             Self::Wait => "wait",
             Self::Fleet => "fleet",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{RedisError, RedisResult};
+use ::redis::{Cmd, FromRedisValue, RedisError, RedisResult, ScriptInvocation};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -40,7 +40,9 @@ impl LinkRules {
         let plane = &redis.purge;
         let (probe_timeout, longest_command) = match role {
             Role::Tier => (redis.command_timeout, redis.command_timeout.max(redis.write_timeout)),
-            Role::Purge => (plane.command_timeout, plane.command_timeout.max(plane.fleet_timeout)),
+            Role::Purge | Role::Beat => {
+                (plane.command_timeout, plane.command_timeout.max(plane.fleet_timeout))
+            }
             Role::Follow => (plane.command_timeout, plane.command_timeout + plane.fence_after),
         };
         Self {
@@ -131,6 +133,34 @@ impl Link {
         Fut: Future<Output = RedisResult<T>>,
     {
         self.0.shared.run(command, limit, send).await
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// As [`Link::run`].
+    pub async fn ask<T: FromRedisValue>(
+        &self,
+        command: Command,
+        limit: Duration,
+        sent: Cmd,
+    ) -> Result<T, LinkError> {
+        self.run(command, limit, |mut redis| async move { sent.query_async(&mut redis).await })
+            .await
+    }
+
+    /// Has a script run, which the server is given if it does not know it.
+    ///
+    /// # Errors
+    /// As [`Link::run`].
+    pub async fn invoke<T: FromRedisValue>(
+        &self,
+        command: Command,
+        limit: Duration,
+        call: ScriptInvocation<'_>,
+    ) -> Result<T, LinkError> {
+        self.run(command, limit, |mut redis| async move { call.invoke_async(&mut redis).await })
+            .await
     }
 
     /// Whether commands get through.

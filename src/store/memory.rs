@@ -13,6 +13,7 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use crate::cache_key::CacheKey;
+use crate::clock::Clock;
 use crate::digest_map::BuildDigestHasher;
 use crate::metrics::Metrics;
 use crate::stored_response::StoredResponse;
@@ -35,14 +36,14 @@ pub struct MemoryTier {
 
 impl MemoryTier {
     /// A tier of at most `max_bytes`.
-    pub fn new(max_bytes: u64, metrics: Metrics) -> Self {
+    pub fn new(max_bytes: u64, clock: Clock, metrics: Metrics) -> Self {
         let evictions = metrics.evictions.clone();
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, stored: &Arc<StoredResponse>| {
                 u32::try_from(stored.bytes() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
             })
-            .expire_after(UntilItCanServeNothing)
+            .expire_after(UntilItCanServeNothing(clock))
             .eviction_listener(move |_, _, cause| {
                 let cause = match cause {
                     RemovalCause::Size => "capacity",
@@ -64,15 +65,15 @@ impl MemoryTier {
     /// the same answer, the one that left later knows more.
     pub fn put(&self, response: &Arc<StoredResponse>) {
         self.entries.entry(response.key.digest()).and_compute_with(|held| match held {
-            Some(held) if held.value().fetch_seq > response.fetch_seq => Op::Nop,
+            Some(held) if held.value().stamp.is_later_than(response.stamp) => Op::Nop,
             _ => Op::Put(Arc::clone(response)),
         });
     }
 
     /// Removes a response, unless it was replaced meanwhile.
-    pub fn remove(&self, response: &Arc<StoredResponse>) {
+    pub fn remove(&self, response: &StoredResponse) {
         self.entries.entry(response.key.digest()).and_compute_with(|held| match held {
-            Some(held) if Arc::ptr_eq(held.value(), response) => Op::Remove,
+            Some(held) if std::ptr::eq(&**held.value(), response) => Op::Remove,
             _ => Op::Nop,
         });
     }
@@ -108,8 +109,9 @@ impl MemoryTier {
     }
 }
 
-/// Freshness lifetime and stale window together.
-struct UntilItCanServeNothing;
+/// What is left of freshness lifetime and stale window together: an answer that another node fetched
+/// has had some of it.
+struct UntilItCanServeNothing(Clock);
 
 impl Expiry<u128, Arc<StoredResponse>> for UntilItCanServeNothing {
     fn expire_after_create(
@@ -118,7 +120,7 @@ impl Expiry<u128, Arc<StoredResponse>> for UntilItCanServeNothing {
         stored: &Arc<StoredResponse>,
         _: Instant,
     ) -> Option<Duration> {
-        Some(stored.freshness.life())
+        Some(stored.freshness.life_left(self.0.now()))
     }
 
     fn expire_after_update(
@@ -128,6 +130,6 @@ impl Expiry<u128, Arc<StoredResponse>> for UntilItCanServeNothing {
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(stored.freshness.life())
+        Some(stored.freshness.life_left(self.0.now()))
     }
 }

@@ -24,7 +24,7 @@
 //! |---|---|
 //! | version | the byte 2 |
 //! | lineage | two numbers |
-//! | `fetch_seq` | number |
+//! | sequence of the stamp | number |
 //! | arrival | number of milliseconds since the Unix epoch |
 //! | initial age, freshness lifetime, stale-while-revalidate, stale-if-error, `keep_for` | five spans |
 //! | `must_revalidate` | flag |
@@ -56,7 +56,7 @@ use crate::cache_key::CacheKey;
 use crate::caching::freshness::Freshness;
 use crate::clock::Timestamp;
 use crate::operation::Lifetimes;
-use crate::purge::{LastFoundUsable, Sequence};
+use crate::purge::{LastFoundUsable, Lineage, Sequence, Stamp};
 use crate::tag::TagSet;
 
 use body::Packed;
@@ -64,25 +64,6 @@ use fields::{Reader, Writer};
 
 /// The version that is written.
 pub const VERSION: u8 = 2;
-
-/// Which life of the purge sequence a `fetch_seq` belongs to. Numbers of two lineages cannot be
-/// compared: an answer of another lineage than the node's is not usable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lineage {
-    /// Counts the lives.
-    pub generation: u64,
-    /// Random, so that two lives that were given one number differ.
-    pub nonce: u64,
-}
-
-/// A stored response and the lineage of its stamp.
-#[derive(Debug)]
-pub struct Decoded {
-    /// The lineage of `fetch_seq`.
-    pub lineage: Lineage,
-    /// The response.
-    pub response: StoredResponse,
-}
 
 /// What the reading node adds to what is stored.
 #[derive(Clone, Copy, Debug)]
@@ -176,11 +157,11 @@ impl DecodeError {
 ///
 /// Compressing a body past some 64 KiB takes long enough for others to wait: a caller that serves
 /// does it elsewhere.
-pub fn encode(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
+pub fn encode(response: &StoredResponse) -> Vec<u8> {
     // In full, so that a new field of the response does not compile until it is written here.
     let StoredResponse {
         key,
-        fetch_seq,
+        stamp: Stamp { lineage, sequence },
         freshness: Freshness { received_at, initial_age, lifetimes, must_revalidate, keep_for },
         status,
         headers,
@@ -196,7 +177,7 @@ pub fn encode(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
     let mut writer = Writer::with_version(VERSION, capacity);
     writer.number(lineage.generation);
     writer.number(lineage.nonce);
-    writer.number(fetch_seq.as_u64());
+    writer.number(sequence.as_u64());
     writer.number(received_at.as_millis());
     for span in [initial_age, fresh_for, stale_while_revalidate, stale_if_error, keep_for] {
         writer.span(*span);
@@ -226,7 +207,7 @@ pub fn encode(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
 ///
 /// # Errors
 /// The first thing that is wrong with the bytes.
-pub fn decode(bytes: &[u8], node: ReadBy<'_>) -> Result<Decoded, DecodeError> {
+pub fn decode(bytes: &[u8], node: ReadBy<'_>) -> Result<StoredResponse, DecodeError> {
     let (reader, version) = Reader::new(bytes)?;
     match version {
         1 => decode_fields(reader, node, body::read_v1),
@@ -242,9 +223,9 @@ fn decode_fields(
     mut reader: Reader<'_>,
     node: ReadBy<'_>,
     read_body: ReadBody,
-) -> Result<Decoded, DecodeError> {
+) -> Result<StoredResponse, DecodeError> {
     let lineage = Lineage { generation: reader.number()?, nonce: reader.number()? };
-    let fetch_seq = Sequence::from_u64(reader.number()?);
+    let sequence = Sequence::from_u64(reader.number()?);
     let freshness = Freshness {
         received_at: Timestamp::from_millis(reader.number()?),
         initial_age: reader.span()?,
@@ -269,17 +250,16 @@ fn decode_fields(
         true => return Err(DecodeError::NextLink),
         false => StoredBody::new(plain, links.into(), node.public_root.map(Box::from)),
     };
-    let response = StoredResponse {
+    Ok(StoredResponse {
         key,
-        fetch_seq,
+        stamp: Stamp { lineage, sequence },
         freshness,
         status,
         headers,
         tags,
         body: Arc::new(body),
         last_found_usable: LastFoundUsable::default(),
-    };
-    Ok(Decoded { lineage, response })
+    })
 }
 
 fn read_status(reader: &mut Reader<'_>) -> Result<StatusCode, DecodeError> {

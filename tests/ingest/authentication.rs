@@ -140,10 +140,11 @@ async fn a_wrong_signature_is_not_made_good_by_a_token() {
 #[tokio::test]
 async fn a_secret_that_is_none_is_named_by_its_place() {
     let clock = Clock::manual(NOW);
-    let plane = Arc::new(PurgePlane::new(clock.clone(), Duration::from_secs(1), 10));
+    let plane = PurgePlane::new(clock.clone(), Duration::from_secs(1), 10);
+    let purger = Purger::Alone(Arc::new(plane));
     let start = |secrets: &[&str]| {
         let metrics = Metrics::new().unwrap();
-        let made = Ingest::new(signed_by(secrets), Arc::clone(&plane), metrics, clock.clone());
+        let made = Ingest::new(signed_by(secrets), purger.clone(), metrics, clock.clone());
         made.map(|_| ()).unwrap_err().to_string()
     };
     let form = "ingest.hmac_secrets[1] is not `whsec_` followed by base64";

@@ -27,7 +27,7 @@ use csu_edge::clock::{Clock, Timestamp};
 use csu_edge::config::{self, Secret};
 use csu_edge::ingest::Ingest;
 use csu_edge::metrics::Metrics;
-use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeState, Sequence};
+use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeState, Purger, Stamp, Strictness};
 use csu_edge::tag::{Tag, TagSet};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -41,6 +41,8 @@ const NEXT_SECRET: &str = "whsec_c2l4IGFuZCB0d2VudHkgYnl0ZXMgb2YgaXQ=";
 
 struct Node {
     plane: Arc<PurgePlane>,
+    /// From before any purge.
+    first: Stamp,
     metrics: Metrics,
     clock: Clock,
     ingest: Ingest,
@@ -60,8 +62,9 @@ fn node_with(settings: config::Ingest) -> Node {
     let clock = Clock::manual(NOW);
     let metrics = Metrics::new().unwrap();
     let plane = Arc::new(PurgePlane::new(clock.clone(), Duration::from_secs(86_400), 100_000));
-    let ingest = Ingest::new(settings, Arc::clone(&plane), metrics.clone(), clock.clone()).unwrap();
-    Node { plane, metrics, clock, ingest }
+    let (purger, first) = (Purger::Alone(Arc::clone(&plane)), plane.stamp());
+    let ingest = Ingest::new(settings, purger, metrics.clone(), clock.clone()).unwrap();
+    Node { plane, first, metrics, clock, ingest }
 }
 
 fn signed_by(secrets: &[&str]) -> config::Ingest {
@@ -100,17 +103,17 @@ impl Node {
     }
 
     /// What happened to an answer that carries this tag alone and was fetched at `since`.
-    fn state_since(&self, tag: &str, since: Sequence) -> PurgeState {
+    fn state_since(&self, tag: &str, since: Stamp) -> PurgeState {
         let tags: TagSet = [Tag::parse(tag).unwrap()].into_iter().collect();
-        self.plane.check(&tags, since, &LastFoundUsable::default())
+        self.plane.check(&tags, since, &LastFoundUsable::default(), Strictness::Strict)
     }
 
     fn state(&self, tag: &str) -> PurgeState {
-        self.state_since(tag, Sequence::default())
+        self.state_since(tag, self.first)
     }
 
     fn applied(&self) -> u64 {
-        self.plane.stamp().as_u64()
+        self.plane.stamp().sequence.as_u64()
     }
 
     /// Waits until the schedule's task has brought the sequence to `number`.

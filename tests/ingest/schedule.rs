@@ -132,6 +132,6 @@ async fn what_waits_ends_with_its_owner() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(plane.stamp().as_u64(), 1);
+    assert_eq!(plane.stamp().sequence.as_u64(), 1);
     assert_eq!(Arc::strong_count(&plane), 1, "the task is gone");
 }

@@ -9,7 +9,7 @@ use csu_edge::config::Config;
 use csu_edge::metrics::Metrics;
 use csu_edge::operation::Catalogue;
 use csu_edge::proxy::Engine;
-use csu_edge::purge::PurgePlane;
+use csu_edge::purge::{PurgePlane, Purger};
 use http::{HeaderMap, HeaderValue, Method};
 
 fn engine() -> Engine {
@@ -17,7 +17,7 @@ fn engine() -> Engine {
     let config = Config::for_origin("http://origin.test/Commerce".parse().unwrap());
     let catalogue = Catalogue::new(&config.operations, &config.classes).unwrap();
     let plane = Arc::new(PurgePlane::new(clock.clone(), Duration::from_secs(3_600), 1_000));
-    Engine::new(config, catalogue, plane, Metrics::new().unwrap(), clock).unwrap()
+    Engine::new(config, catalogue, Purger::Alone(plane), Metrics::new().unwrap(), clock).unwrap()
 }
 
 #[test]

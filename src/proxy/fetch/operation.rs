@@ -128,7 +128,7 @@ impl Fetch<'_> {
     ) -> Outcome {
         let stored = Arc::new(StoredResponse {
             key: errand.question.key.clone(),
-            fetch_seq: self.takeoff.fetch_seq(),
+            stamp: self.takeoff.stamp(),
             freshness,
             status,
             headers,

@@ -25,7 +25,7 @@ use crate::caching::storability::Unstorable;
 use crate::caching::validation::{self, HeadVerdict};
 use crate::caching::vary::{Vary, vary};
 use crate::error::ProxyError;
-use crate::purge::PurgeState;
+use crate::purge::{PurgeState, Strictness};
 use crate::stored_response::StoredResponse;
 
 /// What is sent: the client's own request, but for what belongs to its connection. A validation of
@@ -110,9 +110,9 @@ impl Fetch<'_> {
         let headers = self.engine.fields_of(&head.headers, &admission, exchange);
         let variant = self.engine.note_variant(resource, &names);
         let withheld = withheld(&head.headers, &admission.omitted);
-        let seq = self.takeoff.fetch_seq();
+        let stamp = self.takeoff.stamp();
         let kept = (head.status, headers, whole);
-        let stored = self.engine.keep(resource, variant, seq, admission.freshness, kept);
+        let stored = self.engine.keep(resource, variant, stamp, admission.freshness, kept);
         Outcome::Stored(stored, withheld)
     }
 
@@ -173,12 +173,12 @@ impl Fetch<'_> {
             }
             // What the origin says to somebody is no word on what it says to everybody.
             HeadVerdict::Contradicts if resource.carries_credentials() => {}
-            HeadVerdict::Contradicts => self.engine.store.remove(previous),
+            HeadVerdict::Contradicts => self.engine.unshare(previous),
         }
     }
 
     fn is_purged(&self, stored: &StoredResponse) -> bool {
-        stored.purge_state(&self.engine.plane) != PurgeState::Usable
+        stored.purge_state(self.engine.plane(), Strictness::Lenient) != PurgeState::Usable
     }
 
     /// The answer as it came, to be streamed.

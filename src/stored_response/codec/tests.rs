@@ -49,7 +49,7 @@ fn page(prices: usize) -> StoredResponse {
             (Field::Operation, "POST Products/GetActivePrices"),
             (Field::Body, r#"{"activeDate":now,"productIds":[68719489871]}"#),
         ]),
-        fetch_seq: Sequence::from_u64(1_234_567),
+        stamp: Stamp { lineage: LINEAGE, sequence: Sequence::from_u64(1_234_567) },
         freshness: Freshness {
             received_at: Timestamp::from_millis(1_777_284_000_123),
             initial_age: seconds(2),
@@ -73,13 +73,13 @@ fn page(prices: usize) -> StoredResponse {
 }
 
 fn decoded(bytes: &[u8]) -> Result<StoredResponse, DecodeError> {
-    decode(bytes, NODE).map(|decoded| decoded.response)
+    decode(bytes, NODE)
 }
 
 /// Each field on its own, since equality of encodings says nothing of what is not encoded.
 fn assert_same(a: &StoredResponse, b: &StoredResponse) {
     assert_eq!(a.key, b.key);
-    assert_eq!((a.fetch_seq, a.freshness, a.status), (b.fetch_seq, b.freshness, b.status));
+    assert_eq!((a.stamp, a.freshness, a.status), (b.stamp, b.freshness, b.status));
     assert_eq!(a.headers, b.headers);
     assert_eq!(a.tags.as_str(), b.tags.as_str());
     assert_eq!(a.tags.hashes(), b.tags.hashes());
@@ -117,8 +117,8 @@ fn skip_to_key(reader: &mut Reader<'_>) {
 }
 
 /// A response in version 1, which is no longer written.
-fn encode_v1(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
-    let encoded = encode(response, lineage);
+fn encode_v1(response: &StoredResponse) -> Vec<u8> {
+    let encoded = encode(response);
     let mut body = Writer::with_version(1, 0);
     body.bytes(&response.body.plain);
     [b"\x01", &encoded[1..body_at(&encoded)], &body.finish()[1..]].concat()
@@ -127,14 +127,13 @@ fn encode_v1(response: &StoredResponse, lineage: Lineage) -> Vec<u8> {
 #[test]
 fn version_1_is_read_as_it_always_was() {
     let read = decode(V1, NODE).unwrap();
-    assert_eq!(read.lineage, LINEAGE);
-    assert_same(&read.response, &page(1));
-    assert_eq!(encode_v1(&page(1), LINEAGE), V1);
+    assert_same(&read, &page(1));
+    assert_eq!(encode_v1(&page(1)), V1);
 }
 
 #[test]
 fn version_2_is_written_and_read_as_it_always_was() {
-    let written = encode(&page(20), LINEAGE);
+    let written = encode(&page(20));
     // Another release of zstd may make another frame of the same body.
     if written[..body_at(&written)] != V2[..body_at(V2)] {
         let aside = concat!(env!("CARGO_MANIFEST_DIR"), "/target/v2.bin");
@@ -143,17 +142,16 @@ fn version_2_is_written_and_read_as_it_always_was() {
     }
     for bytes in [V2, &written] {
         let read = decode(bytes, NODE).unwrap();
-        assert_eq!(read.lineage, LINEAGE);
-        assert_same(&read.response, &page(20));
+        assert_same(&read, &page(20));
     }
-    assert!(written.len() + 600 < encode_v1(&page(20), LINEAGE).len(), "it is compressed");
+    assert!(written.len() + 600 < encode_v1(&page(20)).len(), "it is compressed");
 }
 
 #[test]
 fn the_digest_and_the_public_base_are_those_of_the_node_that_reads() {
     let public_root = Some("https://shop/x");
     let node = ReadBy { key_seed: b"another's secret", public_root, ..NODE };
-    let read = decode(V2, node).unwrap().response;
+    let read = decode(V2, node).unwrap();
     assert_eq!(read.key.full(), page(1).key.full());
     assert_ne!(read.key.digest(), page(1).key.digest());
     assert_eq!(read.body.public_root.as_deref(), public_root);
@@ -192,7 +190,7 @@ fn with(place: usize, field: &[u8]) -> Result<StoredResponse, DecodeError> {
     let mut fields: [&[u8]; 13] = [
         b"\x01",                 // version
         b"\0\0",                 // lineage
-        b"\0",                   // fetch_seq
+        b"\0",                   // sequence
         b"\0",                   // arrival
         b"\0\0\0\0\0\0\0\0\0\0", // spans
         b"\0",                   // must_revalidate
@@ -211,7 +209,7 @@ fn with(place: usize, field: &[u8]) -> Result<StoredResponse, DecodeError> {
 #[test]
 fn each_field_is_checked() {
     let largest = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
-    assert_eq!(with(2, largest).unwrap().fetch_seq.as_u64(), u64::MAX);
+    assert_eq!(with(2, largest).unwrap().stamp.sequence.as_u64(), u64::MAX);
     assert_eq!(with(6, b"\xe7\x07").unwrap().status.as_u16(), 999);
     let cases: &[(usize, &[u8], DecodeError)] = &[
         (2, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", DecodeError::Number),
@@ -289,7 +287,8 @@ fn span() -> impl Strategy<Value = Duration> {
 prop_compose! {
     fn response()(
         (oun, body, repeats) in (".{0,20}", ".{0,200}", 1..20usize),
-        (fetch_seq, received_at, status) in (any::<u64>(), any::<u64>(), 100..1_000u16),
+        (generation, nonce, sequence) in any::<(u64, u64, u64)>(),
+        (received_at, status) in (any::<u64>(), 100..1_000u16),
         spans in proptest::array::uniform5(span()),
         (must_revalidate, verbatim) in (any::<bool>(), any::<bool>()),
         lines in proptest::collection::vec(("[a-z-]{1,3}", "[ -~\u{80}-\u{ff}]{0,9}"), 0..9),
@@ -317,7 +316,7 @@ prop_compose! {
         let tag = |id: &String| Tag::new(crate::operation::Class::Price, crate::tag::TagKind::Item, id);
         StoredResponse {
             key: key(&[(Field::Oun, &oun), (Field::Body, &body)]),
-            fetch_seq: Sequence::from_u64(fetch_seq),
+            stamp: Stamp { lineage: Lineage { generation, nonce }, sequence: Sequence::from_u64(sequence) },
             freshness: Freshness {
                 received_at: Timestamp::from_millis(received_at),
                 initial_age,
@@ -340,14 +339,12 @@ prop_compose! {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(
-        response in response(), generation: u64, nonce: u64,
+        response in response(),
     ) {
-        let lineage = Lineage { generation, nonce };
-        let bytes = encode(&response, lineage);
+        let bytes = encode(&response);
         let read = decode(&bytes, NODE).unwrap();
-        prop_assert_eq!(read.lineage, lineage);
-        assert_same(&read.response, &response);
-        prop_assert_eq!(encode(&read.response, lineage), bytes);
+        assert_same(&read, &response);
+        prop_assert_eq!(encode(&read), bytes);
     }
 
     #[test]
@@ -358,20 +355,20 @@ proptest! {
         bytes[place.index(V1.len())] = byte;
         if let Ok(read) = decode(&bytes, NODE) {
             let encode = if bytes[0] == 1 { encode_v1 } else { encode };
-            prop_assert_eq!(encode(&read.response, read.lineage), bytes);
+            prop_assert_eq!(encode(&read), bytes);
         }
         let mut bytes = V2.to_vec();
         bytes[place.index(V2.len())] = byte;
         if let Ok(read) = decode(&bytes, NODE) {
-            let written = encode(&read.response, read.lineage);
+            let written = encode(&read);
             prop_assert_eq!(&written[..body_at(&written)], &bytes[..body_at(&bytes)]);
-            assert_same(&decode(&written, NODE).unwrap().response, &read.response);
+            assert_same(&decode(&written, NODE).unwrap(), &read);
         }
     }
 
     #[test]
     fn what_is_cut_is_refused(response in response(), len in any::<Index>()) {
-        let bytes = encode(&response, LINEAGE);
+        let bytes = encode(&response);
         let cut = &bytes[..len.index(bytes.len())];
         prop_assert_eq!(decoded(cut).unwrap_err(), DecodeError::Truncated);
     }
@@ -381,7 +378,7 @@ proptest! {
     fn a_bit_that_flips_behind_the_key_leads_to_no_other_key(
         response in response(), bits in proptest::collection::vec(any::<Index>(), 64),
     ) {
-        let whole = encode(&response, LINEAGE);
+        let whole = encode(&response);
         let (mut reader, _) = Reader::new(&whole).unwrap();
         skip_to_key(&mut reader);
         reader.bytes().unwrap();
@@ -392,10 +389,10 @@ proptest! {
             bytes[bit / 8] ^= 1 << (bit % 8);
             let Ok(read) = decode(&bytes, NODE) else { continue };
             if bit / 8 >= key_ends {
-                prop_assert_eq!(&read.response.key, &response.key);
+                prop_assert_eq!(&read.key, &response.key);
             }
             if bytes[0] == VERSION {
-                let written = encode(&read.response, read.lineage);
+                let written = encode(&read);
                 prop_assert_eq!(&written[..body_at(&written)], &bytes[..body_at(&bytes)]);
             }
         }

@@ -70,7 +70,7 @@ impl Fetch<'_> {
         if piece.complete_len > self.engine.config.limits.stored_body_bytes as u64 {
             return for_a_part(resource, unstored(head.status, headers, bytes));
         }
-        let seq = self.takeoff.fetch_seq();
+        let stamp = self.takeoff.stamp();
         let variant = resource.variant_key(&names, &self.engine.key_seed);
         let key = self.engine.part_key(&variant);
         let (mut headers, piece, bytes) = self.joined(&key, (headers, piece, bytes));
@@ -78,13 +78,13 @@ impl Fetch<'_> {
             let variant = self.engine.note_variant(resource, &names);
             let freshness = admission.freshness;
             let kept = (StatusCode::OK, headers, bytes);
-            let stored = self.engine.keep(resource, variant, seq, freshness, kept);
+            let stored = self.engine.keep(resource, variant, stamp, freshness, kept);
             return Ok(Outcome::Stored(stored, None));
         }
         headers.insert(CONTENT_RANGE, content_range(piece.range, piece.complete_len));
         self.engine.note(resource, &names, &key);
         let kept = (head.status, headers, bytes);
-        let stored = self.engine.keep(resource, key, seq, admission.freshness, kept);
+        let stored = self.engine.keep(resource, key, stamp, admission.freshness, kept);
         for_a_part(resource, Outcome::Stored(stored, None))
     }
 

@@ -1,0 +1,173 @@
+//! Before the origin is asked: whether another node has the answer, or is about to.
+
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+
+use super::super::lookup::Lookup;
+use super::super::resource::Resource;
+use super::super::{Engine, Errand};
+use crate::cache_key::CacheKey;
+use crate::caching::cache_control::RequestDirectives;
+use crate::purge::Strictness;
+use crate::question::Partition;
+use crate::redis::LinkError;
+use crate::store::{Election, Lease, Selecting, SharedTier};
+use crate::stored_response::StoredResponse;
+
+/// Who may give an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// The tier that nodes share, if it can, else the origin.
+    Anywhere,
+    /// The origin alone: what is stored is not what the client wants.
+    Origin,
+}
+
+/// What came of looking elsewhere.
+pub(super) enum Consulted {
+    /// An answer that serves, in memory by now.
+    Found(Arc<StoredResponse>),
+    /// Nothing that serves. The origin is asked, whether `previous` still stands where there is
+    /// one, and for the whole fleet where there is a lease.
+    Nothing { previous: Option<Arc<StoredResponse>>, lease: Option<Lease> },
+}
+
+impl Engine {
+    /// Looks for an answer in the shared tier, and waits for the node that fetches it, if one does.
+    pub(super) async fn consult(
+        &self,
+        errand: &Errand,
+        previous: Option<Arc<StoredResponse>>,
+        source: Source,
+    ) -> Consulted {
+        let (Some(tier), Source::Anywhere) = (self.tier_for(errand), source) else {
+            return Consulted::Nothing { previous, lease: None };
+        };
+        // Where a stale answer serves its clients already, only a fresh one is news.
+        let serves = |found: StoredResponse| match self.for_anyone(errand, found.into()) {
+            Lookup::Fresh(found) => Ok(found),
+            Lookup::Stale(found, stale) if stale.while_revalidating && previous.is_none() => {
+                Ok(found)
+            }
+            found => Err(found),
+        };
+        let mut held_before = None;
+        match self.find_shared(tier, errand).await.map(|found| found.map(serves)) {
+            Ok(Some(Ok(found))) => return self.found(found),
+            Ok(Some(Err(other))) => held_before = other.previous().cloned(),
+            Ok(None) => {}
+            // One wait is enough.
+            Err(_) => return Consulted::Nothing { previous, lease: None },
+        }
+        let key = self.flight_key(errand);
+        let lease = match tier.elect(&key).await {
+            Election::Elected(lease) => Some(lease),
+            Election::Unknown => None,
+            Election::Follow => match tier.follow(&key, |found| serves(found).ok()).await {
+                Some(found) => return self.found(found),
+                None => None,
+            },
+        };
+        Consulted::Nothing { previous: previous.or(held_before), lease }
+    }
+
+    /// What the shared tier holds for a client that wants nothing else.
+    pub(in crate::proxy) async fn find_elsewhere(&self, errand: &Errand) -> Option<Lookup> {
+        let found = self.find_shared(self.tier_for(errand)?, errand).await.ok()??;
+        Some(self.judged(errand, found.into()))
+    }
+
+    /// The shared tier, where it can be asked, and could give anything that serves.
+    fn tier_for(&self, errand: &Errand) -> Option<&SharedTier> {
+        let serves_nothing =
+            || errand.strictness() == Strictness::Strict && self.plane().is_fenced();
+        let tier = self.shared.as_ref().filter(|tier| tier.is_up() && self.may_share(errand))?;
+        (!serves_nothing()).then_some(tier)
+    }
+
+    fn found(&self, found: Arc<StoredResponse>) -> Consulted {
+        self.store.put(&found);
+        Consulted::Found(found)
+    }
+
+    /// What the shared tier holds for an errand; of several variants, the one that came last.
+    async fn find_shared(
+        &self,
+        tier: &SharedTier,
+        errand: &Errand,
+    ) -> Result<Option<StoredResponse>, LinkError> {
+        let resource = match errand {
+            Errand::Operation(errand) => return tier.get(&errand.question.key).await,
+            Errand::Resource(resource) => resource,
+        };
+        let keys = self.shared_keys(tier, resource).await?;
+        let found = try_join_all(keys.iter().map(|key| tier.get(key))).await?;
+        Ok(found.into_iter().flatten().max_by_key(|found| found.freshness.received_at))
+    }
+
+    /// The keys under which a URL's answer for this request may stand.
+    async fn shared_keys(
+        &self,
+        tier: &SharedTier,
+        resource: &Resource,
+    ) -> Result<Vec<CacheKey>, LinkError> {
+        let url = resource.key();
+        if self.variants.of(url).is_none() {
+            let sets = tier.selecting(url).await?;
+            if !sets.is_empty() {
+                self.variants.learn(url, &sets);
+            }
+        }
+        let known = self.variants.of(url);
+        let sets = known.as_deref().map_or(&[][..], Selecting::sets);
+        let variants = sets.iter().map(|names| resource.variant_key(names, &self.key_seed));
+        Ok(variants.chain([url.clone()]).collect())
+    }
+
+    /// Gives an answer to the other nodes.
+    pub(in crate::proxy) fn share(
+        &self,
+        errand: &Errand,
+        stored: &Arc<StoredResponse>,
+        lease: Option<Lease>,
+    ) {
+        let Some(tier) = self.shared.as_ref().filter(|_| self.may_share(errand)) else { return };
+        // A part would hide the whole.
+        if stored.is_part() {
+            return;
+        }
+        if let Errand::Resource(resource) = errand
+            && let Some(known) = self.variants.of(resource.key())
+        {
+            tier.put_selecting(resource.key(), known.sets(), stored.freshness.life());
+        }
+        tier.put(stored, lease);
+    }
+
+    /// Takes an answer back that is no longer what the origin would say.
+    pub(in crate::proxy) fn unshare(&self, stored: &StoredResponse) {
+        self.store.remove(stored);
+        if let Some(tier) = &self.shared {
+            tier.remove(&stored.key);
+        }
+    }
+
+    /// Whether other nodes may have the answer: one that is kept for one client's credentials leaves
+    /// this process only where the operator has given the fleet a secret for that.
+    fn may_share(&self, errand: &Errand) -> bool {
+        match errand {
+            Errand::Operation(errand) => match errand.asker.partition {
+                Partition::Anonymous => true,
+                Partition::Token(_) => self.shares_partitions(),
+            },
+            Errand::Resource(resource) => !resource.is_personal(),
+        }
+    }
+
+    /// As it would be judged for a client without wishes.
+    fn for_anyone(&self, errand: &Errand, stored: Arc<StoredResponse>) -> Lookup {
+        let (wishes, now) = (RequestDirectives::default(), self.clock.now());
+        Lookup::of(stored, self.plane(), errand.strictness(), &wishes, now)
+    }
+}

@@ -1,0 +1,338 @@
+//! A node among others: purges are numbered by Redis, followed from its log, and vouched for by
+//! beats.
+//!
+//! One task owns the node's [`place`] in the fleet; whoever purges has the purge numbered there. What
+//! is to be concluded from what Redis says is [`super::member`]'s to decide.
+
+mod outstanding;
+mod place;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::member::Member;
+use super::plane::{PurgePlane, PurgeState};
+use super::purger::Unacknowledged;
+use super::{Lineage, PurgeRequest, Sequence, Stamp};
+use crate::clock::Clock;
+use crate::config;
+use crate::metrics::Metrics;
+use crate::redis::{Link, LinkError};
+use crate::tag::Tag;
+
+use outstanding::Outstanding;
+use wire::{Bounds, Numbered, Wire};
+
+/// Tags of one entry of the log. More would keep Redis from everything else for milliseconds.
+const MAX_TAGS_PER_ENTRY: usize = 1_000;
+
+/// Entries of one purge that are on their way at once.
+const ENTRIES_UNDER_WAY: usize = 16;
+
+/// Lineages that may begin while a purge is tried.
+const MAX_TRIES: usize = 3;
+
+/// How often it is asked who has applied a purge. Who is told that somebody waits beats at once.
+const SPREAD_EVERY: Duration = Duration::from_millis(5);
+
+/// What the fleet's plane is made of.
+pub struct Settings {
+    /// Connections of their own for purges, beats and the log.
+    pub links: [Link; 3],
+    /// What every key begins with.
+    pub prefix: String,
+    /// This node's name.
+    pub node: String,
+    /// `[redis.purge]`.
+    pub plane: config::RedisPurge,
+    /// `[purge]`.
+    pub bounds: config::Purge,
+    /// How long a request waits for the plane at most, where it can do without.
+    pub patience: Duration,
+}
+
+/// This node among the others.
+#[derive(Debug)]
+pub struct Fleet {
+    plane: Arc<PurgePlane>,
+    wire: Wire,
+    node: String,
+    settings: config::RedisPurge,
+    bounds: Bounds,
+    patience: Duration,
+    clock: Clock,
+    metrics: Metrics,
+    /// None before the node has joined. Held for no longer than it takes to apply what was read.
+    member: Mutex<Option<Member>>,
+    outstanding: Mutex<Outstanding>,
+    /// In force on this node alone, until the plane can be told.
+    untold: Mutex<PurgeRequest>,
+    applied: watch::Sender<Option<Stamp>>,
+    beat_now: Notify,
+}
+
+/// Who has applied a purge.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Spread {
+    /// The live nodes that have.
+    pub applied: Vec<String>,
+    /// The live nodes that have not.
+    pub pending: Vec<String>,
+}
+
+impl Spread {
+    /// As it is answered to whoever waited.
+    pub fn to_json(&self) -> Value {
+        json!({ "applied": self.applied, "pending": self.pending })
+    }
+}
+
+/// Why one try at a purge came to nothing.
+enum Failed {
+    Moved,
+    Link(LinkError),
+}
+
+impl From<LinkError> for Failed {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+impl Fleet {
+    /// Starts to follow the others. To be called within a Tokio runtime; the task ends with the
+    /// handle.
+    pub fn start(
+        plane: Arc<PurgePlane>,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> (Arc<Self>, AbortOnDropHandle<()>) {
+        let Settings { links, prefix, node, plane: rules, bounds, patience } = settings;
+        let fleet = Arc::new(Self {
+            plane,
+            wire: Wire::new(links, &prefix, rules.command_timeout),
+            node,
+            bounds: Bounds {
+                log_entries: rules.log_entries,
+                max_tags: bounds.max_tags,
+                max_urls: bounds.max_urls,
+            },
+            patience,
+            settings: rules,
+            clock,
+            metrics,
+            member: Mutex::new(None),
+            outstanding: Mutex::default(),
+            untold: Mutex::default(),
+            applied: watch::Sender::new(None),
+            beat_now: Notify::new(),
+        });
+        let task = tokio::spawn(Arc::clone(&fleet).run());
+        (fleet, AbortOnDropHandle::new(task))
+    }
+
+    /// What this node knows of purges.
+    pub const fn plane(&self) -> &Arc<PurgePlane> {
+        &self.plane
+    }
+
+    /// Waits until the node has joined and can vouch for what it knows.
+    pub async fn joined(&self) {
+        let mut applied = self.applied.subscribe();
+        while self.plane.is_fenced() {
+            // The sender is held by `self`.
+            let _ = applied.changed().await;
+        }
+    }
+
+    /// Says that the node is no more, so that nobody waits for it. Its task must have ended.
+    pub async fn leave(&self) {
+        let said = tokio::time::timeout(self.patience, self.wire.strike_off(&self.node)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            tracing::debug!("left without a word");
+        }
+    }
+
+    /// Purges the tags on every node.
+    pub(super) async fn purge(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
+        let stamp = self.number(request).await?;
+        // So that what this node fetches from now on is stamped late enough to be kept. The purge is
+        // in force already, so it does no harm if that takes too long.
+        let mut applied = self.applied.subscribe();
+        let caught_up = applied.wait_for(|applied| {
+            applied.is_none_or(|applied| {
+                applied.lineage != stamp.lineage || applied.sequence >= stamp.sequence
+            })
+        });
+        let _ = tokio::time::timeout(self.patience, caught_up).await;
+        Ok(stamp)
+    }
+
+    /// Purges the tags of what an unsafe request has changed. The one who made it is not kept
+    /// waiting for a plane that is away: then the others hear of it later.
+    pub(super) async fn invalidate(
+        &self,
+        tags: Vec<Tag>,
+        since: Option<Stamp>,
+    ) -> (Stamp, PurgeState) {
+        let request = PurgeRequest { hard: tags, soft: Vec::new() };
+        let numbered = tokio::time::timeout(self.patience, self.number(&request)).await;
+        match numbered {
+            Ok(Ok(stamp)) => {
+                // Between the two numbers there was no other purge.
+                let is_next = since.is_some_and(|since| {
+                    since.lineage == stamp.lineage && since.sequence.next() == stamp.sequence
+                });
+                let state = if is_next { PurgeState::Usable } else { PurgeState::HardPurged };
+                (stamp, state)
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.plane.mark_unnumbered(&request);
+                let mut untold = self.untold.lock();
+                untold.merge(request);
+                if untold.len() > self.bounds.max_urls {
+                    *untold = PurgeRequest::of(Tag::generic());
+                }
+                (self.plane.stamp(), PurgeState::HardPurged)
+            }
+        }
+    }
+
+    /// Waits until every live node has applied the purges up to the stamp, or for a time limit.
+    pub(super) async fn spread(&self, stamp: Stamp) -> Spread {
+        let mut spread = Spread::default();
+        let waiting = async {
+            // Whoever applies this one beats at once.
+            let nothing = PurgeRequest::default();
+            let stands = self.wire.purge(stamp.lineage, nothing, self.bounds, true).await?;
+            let last = match stands {
+                Numbered::Stands(entry, _) => entry.sequence.max(stamp.sequence),
+                Numbered::Moved => stamp.sequence,
+            };
+            let stamp = Stamp { sequence: last, ..stamp };
+            loop {
+                spread = self.look_around(stamp).await?;
+                if spread.pending.is_empty() {
+                    return Ok::<_, LinkError>(());
+                }
+                self.clock.sleep(SPREAD_EVERY).await;
+            }
+        };
+        let limit = self.clock.sleep(self.settings.fleet_timeout);
+        tokio::select! {
+            ended = waiting => if let Err(error) = ended {
+                tracing::warn!(%error, "it cannot be told who has applied a purge");
+            },
+            () = limit => {}
+        }
+        spread
+    }
+
+    /// Who has applied the purges up to the stamp by now. A node that was not heard of for as long
+    /// as its fence takes to fall serves nothing strict, and is not waited for.
+    async fn look_around(&self, stamp: Stamp) -> Result<Spread, LinkError> {
+        let mut spread = Spread::default();
+        let nodes = self.wire.nodes().await?;
+        let live = nodes.into_iter().filter(|said| said.age <= self.settings.fence_after);
+        for said in live {
+            let has_applied = match said.stamp.lineage == stamp.lineage {
+                true => said.stamp.sequence >= stamp.sequence,
+                // Another life has begun; nothing from before it is served.
+                false => said.stamp.lineage.generation > stamp.lineage.generation,
+            };
+            if has_applied { &mut spread.applied } else { &mut spread.pending }.push(said.node);
+        }
+        spread.applied.sort_unstable();
+        spread.pending.sort_unstable();
+        Ok(spread)
+    }
+
+    /// Has a purge numbered, and puts it in force here.
+    async fn number(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
+        let mut applied = self.applied.subscribe();
+        for _ in 0..MAX_TRIES {
+            let Some(lineage) = self.lineage() else { return Err(Unacknowledged::Unreachable) };
+            match self.number_in(lineage, request).await {
+                Ok(sequence) => {
+                    self.replicate().await?;
+                    self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
+                    return Ok(Stamp { lineage, sequence });
+                }
+                Err(Failed::Link(error)) => {
+                    tracing::warn!(%error, tags = request.len(), "a purge cannot be said to stand");
+                    return Err(Unacknowledged::Unreachable);
+                }
+                Err(Failed::Moved) => {
+                    self.beat_now.notify_one();
+                    let moved = applied.wait_for(|applied| {
+                        applied.is_some_and(|applied| applied.lineage != lineage)
+                    });
+                    let limit = self.settings.command_timeout;
+                    if tokio::time::timeout(limit, moved).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Unacknowledged::BeginningAnew)
+    }
+
+    /// Has every piece of a purge numbered in this lineage; returns the last number.
+    async fn number_in(
+        &self,
+        lineage: Lineage,
+        request: &PurgeRequest,
+    ) -> Result<Sequence, Failed> {
+        use futures_util::{StreamExt, TryStreamExt, stream};
+        let pieces =
+            request.pieces(MAX_TAGS_PER_ENTRY).map(|piece| self.number_piece(lineage, piece));
+        let numbers = stream::iter(pieces).buffered(ENTRIES_UNDER_WAY);
+        numbers
+            .try_fold(Sequence::default(), |last, number| async move { Ok(last.max(number)) })
+            .await
+    }
+
+    async fn number_piece(
+        &self,
+        lineage: Lineage,
+        piece: PurgeRequest,
+    ) -> Result<Sequence, Failed> {
+        match self.wire.purge(lineage, piece, self.bounds, false).await? {
+            Numbered::Moved => Err(Failed::Moved),
+            Numbered::Stands(entry, request) => {
+                if let Some(member) = &mut *self.member.lock() {
+                    member.acknowledge(lineage, entry);
+                }
+                let stamp = Stamp { lineage, sequence: entry.sequence };
+                match self.plane.mark_ahead(stamp, &request) {
+                    true => Ok(entry.sequence),
+                    false => Err(Failed::Moved),
+                }
+            }
+        }
+    }
+
+    /// Waits for as many replicas as are asked for.
+    async fn replicate(&self) -> Result<(), Unacknowledged> {
+        let wanted = self.settings.replicas;
+        if wanted == 0 {
+            return Ok(());
+        }
+        match self.wire.wait(wanted).await {
+            Ok(have) if have >= wanted => Ok(()),
+            Ok(_) => Err(Unacknowledged::TooFewReplicas),
+            Err(_) => Err(Unacknowledged::Unreachable),
+        }
+    }
+
+    fn lineage(&self) -> Option<Lineage> {
+        self.member.lock().as_ref().map(|member| member.stamp().lineage)
+    }
+}
