@@ -8,6 +8,7 @@
 )]
 
 pub mod fault_proxy;
+pub mod fleet;
 pub mod frames;
 pub mod node;
 pub mod origin;
