@@ -41,6 +41,11 @@ impl Lineage {
         Self { generation: 0, nonce: rand::random() }
     }
 
+    /// Whether it is one that no other node has a part in.
+    pub const fn is_of_one_process(self) -> bool {
+        self.generation == 0
+    }
+
     /// The lineage as it is written in Redis.
     pub fn parse(text: &str) -> Option<Self> {
         let (generation, nonce) = text.split_once('-')?;

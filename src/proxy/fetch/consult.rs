@@ -133,8 +133,9 @@ impl Engine {
         lease: Option<Lease>,
     ) {
         let Some(tier) = self.shared.as_ref().filter(|_| self.may_share(errand)) else { return };
-        // A part would hide the whole.
-        if stored.is_part() {
+        // A part would hide the whole, and what was fetched before this node had heard of the others
+        // is of use to none of them.
+        if stored.is_part() || stored.stamp.lineage.is_of_one_process() {
             return;
         }
         if let Errand::Resource(resource) = errand

@@ -32,6 +32,7 @@ impl Fleet {
             if !has_inspected {
                 has_inspected = self.inspect().await.is_ok();
             }
+            let began = self.clock.monotonic();
             let left = match self.join().await {
                 Ok(()) => tokio::select! {
                     left = self.follow() => left,
@@ -42,11 +43,11 @@ impl Fleet {
             };
             match left {
                 Left::Verdict(verdict) => tracing::warn!(?verdict, "joining the fleet anew"),
-                Left::Lost(error) => {
-                    tracing::debug!(%error, "the fleet cannot be joined");
-                    self.clock.sleep(self.settings.heartbeat).await;
-                }
+                Left::Lost(error) => tracing::debug!(%error, "the fleet cannot be joined"),
             }
+            // Once a beat is enough, whatever goes wrong.
+            let lasted = self.clock.monotonic().saturating_sub(began);
+            self.clock.sleep(self.settings.heartbeat.saturating_sub(lasted)).await;
         }
     }
 
