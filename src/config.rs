@@ -271,6 +271,9 @@ pub struct Purge {
     /// URLs whose invalidation by an unsafe request is remembered by itself; past it all URLs of the
     /// generic policy are purged. Default 100,000.
     pub max_urls: usize,
+    /// A rule that does not hold. No file can say so.
+    #[cfg(feature = "break-rules")]
+    pub without: Option<crate::purge::Rule>,
 }
 
 /// `[ingest]`.
@@ -493,7 +496,12 @@ impl Default for Limits {
 
 impl Default for Purge {
     fn default() -> Self {
-        Self { max_tags: 4_000_000, max_urls: 100_000 }
+        Self {
+            max_tags: 4_000_000,
+            max_urls: 100_000,
+            #[cfg(feature = "break-rules")]
+            without: None,
+        }
     }
 }
 

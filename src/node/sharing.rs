@@ -34,6 +34,8 @@ impl Sharing {
     ) -> Result<Self, RedisSetupError> {
         let plane = PurgePlane::new(clock.clone(), remembered_for, config.purge.max_tags)
             .with_max_urls(config.purge.max_urls);
+        #[cfg(feature = "break-rules")]
+        let plane = plane.without(config.purge.without);
         let Some(redis) = &config.redis else {
             let purger = Purger::Alone(Arc::new(plane));
             return Ok(Self { purger, tier: None, redis: None, follower: None });

@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::member::Member;
 use super::plane::{PurgePlane, PurgeState};
 use super::purger::Unacknowledged;
-use super::{Lineage, PurgeRequest, Sequence, Stamp};
+use super::{Lineage, PurgeRequest, Rule, Sequence, Stamp};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::Metrics;
@@ -115,9 +115,10 @@ impl Fleet {
         metrics: Metrics,
     ) -> (Arc<Self>, AbortOnDropHandle<()>) {
         let Settings { links, prefix, node, plane: rules, bounds, patience } = settings;
+        let has_nonces = plane.keeps(Rule::Nonces);
         let fleet = Arc::new(Self {
             plane,
-            wire: Wire::new(links, &prefix, rules.command_timeout),
+            wire: Wire::new(links, &prefix, rules.command_timeout, has_nonces),
             node,
             bounds: Bounds {
                 log_entries: rules.log_entries,

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::fence::Fence;
+use super::rule::Rule;
 use super::stamp::{Lineage, Moment, Sequence, Stamp};
 use super::table::PurgeTable;
 use super::{PurgeMode, PurgeRequest};
@@ -113,6 +114,8 @@ pub struct PurgePlane {
     max_urls: usize,
     /// A tag's purge is forgotten once no answer fetched before it can still be alive.
     remembered_for: Duration,
+    #[cfg(feature = "break-rules")]
+    without: Option<Rule>,
 }
 
 impl PurgePlane {
@@ -134,6 +137,27 @@ impl PurgePlane {
             max_tags,
             max_urls: usize::MAX,
             remembered_for,
+            #[cfg(feature = "break-rules")]
+            without: None,
+        }
+    }
+
+    /// The same without one of the rules.
+    #[cfg(feature = "break-rules")]
+    #[must_use]
+    pub const fn without(mut self, rule: Option<Rule>) -> Self {
+        self.without = rule;
+        self
+    }
+
+    /// Whether the rule is in force, as it always is but in tests of the tests.
+    pub fn keeps(&self, rule: Rule) -> bool {
+        #[cfg(feature = "break-rules")]
+        return self.without != Some(rule);
+        #[cfg(not(feature = "break-rules"))]
+        {
+            let _ = rule;
+            true
         }
     }
 
@@ -178,7 +202,7 @@ impl PurgePlane {
     /// Whether the node has not heard of the others for so long that it cannot vouch for what it
     /// knows.
     pub fn is_fenced(&self) -> bool {
-        self.fence.is_down(&self.clock)
+        self.fence.is_down(&self.clock) && self.keeps(Rule::Fence)
     }
 
     /// Whether an answer with these tags, stamped before its fetch left, may be used.

@@ -24,7 +24,7 @@ use crate::caching::storability::{self, Unstorable};
 use crate::caching::validation;
 use crate::clock::Timestamp;
 use crate::operation::Lifetimes;
-use crate::purge::LastFoundUsable;
+use crate::purge::{LastFoundUsable, Rule};
 use crate::stored_response::{StoredBody, StoredResponse};
 use crate::tag::TagSet;
 
@@ -126,9 +126,12 @@ impl Fetch<'_> {
         body: StoredBody,
         freshness: Freshness,
     ) -> Outcome {
+        let plane = self.engine.plane();
+        let stamp =
+            if plane.keeps(Rule::StampBefore) { self.takeoff.stamp() } else { plane.stamp() };
         let stored = Arc::new(StoredResponse {
             key: errand.question.key.clone(),
-            stamp: self.takeoff.stamp(),
+            stamp,
             freshness,
             status,
             headers,

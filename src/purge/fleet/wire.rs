@@ -74,6 +74,8 @@ pub(super) struct Wire {
     pub(super) log: Link,
     /// The longest wait for an answer.
     pub(super) limit: Duration,
+    /// Whether entries are told apart: see [`crate::purge::Rule::Nonces`].
+    pub(super) has_nonces: bool,
     keys: Keys,
 }
 
@@ -118,7 +120,12 @@ pub(super) struct Said {
 }
 
 impl Wire {
-    pub(super) fn new([purges, beats, log]: [Link; 3], prefix: &str, limit: Duration) -> Self {
+    pub(super) fn new(
+        [purges, beats, log]: [Link; 3],
+        prefix: &str,
+        limit: Duration,
+        has_nonces: bool,
+    ) -> Self {
         let key = |name| format!("{{{prefix}:purge}}:{name}");
         let keys = Keys {
             lineage: key("lineage"),
@@ -129,7 +136,11 @@ impl Wire {
             nodes: key("nodes"),
             upkeep: key("upkeep"),
         };
-        Self { purges, beats, log, limit, keys }
+        Self { purges, beats, log, limit, has_nonces, keys }
+    }
+
+    fn nonce(&self) -> Nonce {
+        if self.has_nonces { Nonce(rand::random()) } else { Nonce::default() }
     }
 
     /// Gives a purge its number, if the lineage is still the one that stands.
@@ -140,7 +151,7 @@ impl Wire {
         bounds: Bounds,
         is_waited_for: bool,
     ) -> Result<Numbered, LinkError> {
-        let nonce = Nonce(rand::random());
+        let nonce = self.nonce();
         let keys = &self.keys;
         let mut call = PURGE.prepare_invoke();
         call.key(&keys.lineage).key(&keys.sequence).key(&keys.log).key(&keys.tags).key(&keys.urls);
@@ -194,7 +205,7 @@ impl Wire {
         let mut call = BEGIN.prepare_invoke();
         call.key(&keys.lineage).key(&keys.sequence).key(&keys.log).key(&keys.tags).key(&keys.urls);
         call.arg(seen.as_u64()).arg(instead_of.map_or_else(String::new, |old| old.to_string()));
-        call.arg(lineage.to_string()).arg(past.as_u64()).arg(rand::random::<u64>());
+        call.arg(lineage.to_string()).arg(past.as_u64()).arg(self.nonce().0);
         let told: [String; 6] = self.beats.invoke(Command::Begin, self.limit, call).await?;
         Ok(read_report(&told))
     }
