@@ -44,7 +44,8 @@ impl Fence {
     pub(super) fn hold_from(&self, asked_at: Duration) {
         let deadline = asked_at.saturating_add(self.span);
         let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(NEVER - 1).min(NEVER - 1);
-        self.deadline.fetch_max(nanos, Ordering::Relaxed);
+        // Release: whoever sees the deadline sees what is vouched for.
+        self.deadline.fetch_max(nanos, Ordering::Release);
     }
 
     /// What the node knows holds no longer.
@@ -54,7 +55,7 @@ impl Fence {
 
     /// Whether strict answers must not be served.
     pub(super) fn is_down(&self, clock: &Clock) -> bool {
-        match self.deadline.load(Ordering::Relaxed) {
+        match self.deadline.load(Ordering::Acquire) {
             NEVER => false,
             deadline => clock.monotonic().as_nanos() >= u128::from(deadline),
         }

@@ -178,17 +178,20 @@ impl PurgePlane {
 
     /// What this node knows by now.
     pub fn now(&self) -> Moment {
+        // Read first: while it is up, what is known by now has all that it vouches for.
+        let fenced = self.is_fenced();
         let knowledge = self.knowledge.load(Ordering::Acquire);
-        Moment { knowledge, at: self.clock.monotonic() }
+        Moment { knowledge, at: self.clock.monotonic(), fenced }
     }
 
     /// Whether the answer to a fetch that left then is for a request that came then, whatever the
-    /// answer depends on: no purge has become known in between. A node that is fenced would not know
-    /// of one, so there a strict answer is shared for as long only as the fence takes to fall.
+    /// answer depends on: no purge has become known in between. A node that was fenced when the request
+    /// came would not know of one, so there a strict answer is shared for as long only as the fence
+    /// takes to fall.
     pub fn is_late_enough(&self, left: Moment, arrived: Moment, strictness: Strictness) -> bool {
         let may_have_missed = strictness == Strictness::Strict
             && left.at.saturating_add(self.fence.span()) < arrived.at
-            && self.is_fenced();
+            && arrived.fenced;
         left.knowledge >= arrived.knowledge && !may_have_missed
     }
 
@@ -213,9 +216,10 @@ impl PurgePlane {
         last: &LastFoundUsable,
         strictness: Strictness,
     ) -> PurgeState {
-        // Read first: what is found out below holds for it at least.
-        let knowledge = self.knowledge.load(Ordering::Acquire);
+        // In this order: a fence that goes up between the two would vouch for more than is known.
         let fenced = self.is_fenced();
+        // Before the state: what is found out below holds for it at least.
+        let knowledge = self.knowledge.load(Ordering::Acquire);
         match strictness {
             Strictness::Strict if fenced => return PurgeState::HardPurged,
             _ if !fenced && last.0.load(Ordering::Relaxed) == knowledge => {

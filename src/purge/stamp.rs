@@ -88,6 +88,8 @@ pub struct Moment {
     /// Counts what the plane has learnt.
     pub(super) knowledge: u64,
     pub(super) at: Duration,
+    /// Whether the node could not vouch for what it knew.
+    pub(super) fenced: bool,
 }
 
 #[cfg(test)]
