@@ -308,8 +308,11 @@ impl Fleet {
         match self.wire.purge(lineage, piece, self.bounds, false).await? {
             Numbered::Moved => Err(Failed::Moved),
             Numbered::Stands(entry, request) => {
-                if let Some(member) = &mut *self.member.lock() {
-                    member.acknowledge(lineage, entry);
+                if let Some(member) = &mut *self.member.lock()
+                    && let Err(verdict) = member.acknowledge(lineage, entry)
+                {
+                    tracing::warn!(?verdict, "a purge was given a number that was given before");
+                    return Err(Failed::Moved);
                 }
                 let stamp = Stamp { lineage, sequence: entry.sequence };
                 match self.plane.mark_ahead(stamp, &request) {

@@ -15,7 +15,7 @@
 //!   the same nonce there. Without that nonce, a log that is read from one server and a beat that is
 //!   answered by another would agree by chance.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::stamp::{Lineage, Sequence, Stamp};
@@ -104,7 +104,9 @@ pub struct Member {
     lineage: Lineage,
     applied: Sequence,
     seen: Position,
-    /// The last applied entries, oldest first.
+    /// Purges of its own that stand and are not applied yet.
+    own: BTreeMap<Sequence, Nonce>,
+    /// The last applied entries, oldest first; never none.
     recent: VecDeque<Position>,
     /// What beats have told and was not compared yet, oldest first.
     unmet: VecDeque<(Duration, Position)>,
@@ -117,6 +119,7 @@ impl Member {
             lineage,
             applied: position.sequence,
             seen: position,
+            own: BTreeMap::new(),
             recent: VecDeque::from([position]),
             unmet: VecDeque::new(),
         }
@@ -132,15 +135,50 @@ impl Member {
         Beat { sent_at, lineage: self.lineage, seen: self.seen }
     }
 
-    /// Takes in that a purge of its own stands as this entry.
-    pub fn acknowledge(&mut self, lineage: Lineage, entry: Position) {
-        if lineage == self.lineage && entry.sequence > self.seen.sequence {
-            self.seen = entry;
+    /// Whether a purge of its own is not applied yet.
+    pub fn is_ahead(&self) -> bool {
+        !self.own.is_empty()
+    }
+
+    /// Takes over what another place of the same node knows of purges of its own.
+    pub fn succeed(&mut self, held: &Self) {
+        for (&sequence, &nonce) in &held.own {
+            // What contradicts it shows as it is followed.
+            let _ = self.acknowledge(held.lineage, Position { sequence, nonce });
         }
     }
 
-    /// Takes in the next entry of the log.
-    pub fn follow(&mut self, lineage: Lineage, entry: Position) -> Step {
+    /// Takes in that a purge of its own stands as this entry.
+    ///
+    /// # Errors
+    /// It has seen another entry of that number, so purges are lost, and answers that it has stamped
+    /// with that number would pass for later ones.
+    pub fn acknowledge(&mut self, lineage: Lineage, entry: Position) -> Result<(), Verdict> {
+        if lineage != self.lineage {
+            return Ok(());
+        }
+        let known = match entry.sequence <= self.applied {
+            true => Some(self.nonce_applied_at(entry.sequence)),
+            false => self.own.insert(entry.sequence, entry.nonce).map(Some),
+        };
+        if known.is_some_and(|known| known != Some(entry.nonce)) {
+            return Err(self.renewal(Some(lineage), entry.sequence));
+        }
+        if entry.sequence > self.seen.sequence {
+            self.seen = entry;
+        }
+        Ok(())
+    }
+
+    fn nonce_applied_at(&self, sequence: Sequence) -> Option<Nonce> {
+        let applied = self.recent.iter().rev().find(|entry| entry.sequence == sequence);
+        applied.map(|entry| entry.nonce)
+    }
+
+    /// Takes in the next entry of the log, and the nonce of the one that it was written after. A
+    /// server that has lost purges and got others in their place differs in that, where the number
+    /// goes on as it should.
+    pub fn follow(&mut self, lineage: Lineage, entry: Position, after: Option<Nonce>) -> Step {
         if lineage != self.lineage {
             return Step::Leave(Verdict::Enter);
         }
@@ -150,9 +188,13 @@ impl Member {
         if entry.sequence > self.applied.next() {
             return Step::Leave(Verdict::CatchUp);
         }
-        if entry.sequence == self.seen.sequence && entry.nonce != self.seen.nonce {
+        let own = self.own.get(&entry.sequence);
+        if after != self.nonce_applied_at(self.applied)
+            || own.is_some_and(|nonce| *nonce != entry.nonce)
+        {
             return Step::Leave(self.renewal(Some(lineage), entry.sequence));
         }
+        self.own.remove(&entry.sequence);
         self.applied = entry.sequence;
         if entry.sequence > self.seen.sequence {
             self.seen = entry;
@@ -182,13 +224,15 @@ impl Member {
             None if is_trimmed() => return Verdict::CatchUp,
             _ => return self.renewal(report.lineage, report.sequence),
         }
-        if let Some(nonce) = report.nonce {
-            if self.unmet.len() == MAX_UNMET {
-                self.unmet.pop_front();
-            }
-            let newest = Position { sequence: report.sequence, nonce };
-            self.unmet.push_back((beat.sent_at, newest));
+        // The newest entry is never trimmed: the number was changed, and no purge can get the next.
+        let Some(nonce) = report.nonce else {
+            return self.renewal(report.lineage, report.sequence);
+        };
+        if self.unmet.len() == MAX_UNMET {
+            self.unmet.pop_front();
         }
+        let newest = Position { sequence: report.sequence, nonce };
+        self.unmet.push_back((beat.sent_at, newest));
         Verdict::Sound
     }
 
@@ -203,8 +247,8 @@ impl Member {
             && told.sequence <= self.applied
         {
             self.unmet.pop_front();
-            match self.recent.iter().rev().find(|entry| entry.sequence == told.sequence) {
-                Some(applied) if applied.nonce == told.nonce => vouched_from = Some(sent_at),
+            match self.nonce_applied_at(told.sequence) {
+                Some(nonce) if nonce == told.nonce => vouched_from = Some(sent_at),
                 Some(_) => return Err(self.renewal(Some(self.lineage), told.sequence)),
                 None => {}
             }
@@ -232,6 +276,10 @@ mod tests {
         Position { sequence: Sequence::from_u64(sequence), nonce: Nonce(nonce) }
     }
 
+    const fn nonce(nonce: u64) -> Option<Nonce> {
+        Some(Nonce(nonce))
+    }
+
     const fn at(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
@@ -257,11 +305,11 @@ mod tests {
     #[test]
     fn entries_are_applied_one_after_the_other_and_each_once() {
         let mut member = Member::at(MINE, entry(5, 50));
-        assert_eq!(member.follow(MINE, entry(5, 50)), Step::Skip);
-        assert_eq!(member.follow(MINE, entry(6, 60)), Step::Apply);
-        assert_eq!(member.follow(MINE, entry(8, 80)), Step::Leave(Verdict::CatchUp));
+        assert_eq!(member.follow(MINE, entry(5, 50), nonce(40)), Step::Skip);
+        assert_eq!(member.follow(MINE, entry(6, 60), nonce(50)), Step::Apply);
+        assert_eq!(member.follow(MINE, entry(8, 80), nonce(70)), Step::Leave(Verdict::CatchUp));
         let other = Lineage { generation: 4, nonce: 40 };
-        assert_eq!(member.follow(other, entry(7, 70)), Step::Leave(Verdict::Enter));
+        assert_eq!(member.follow(other, entry(7, 70), nonce(60)), Step::Leave(Verdict::Enter));
         assert_eq!(member.stamp().sequence.as_u64(), 6);
     }
 
@@ -272,9 +320,9 @@ mod tests {
         let beat = member.beat(at(100));
         assert_eq!(member.judge(beat, &report(MINE, &log, beat.seen)), Verdict::Sound);
         assert_eq!(member.vouched_from(), Ok(None));
-        member.follow(MINE, entry(6, 60));
+        member.follow(MINE, entry(6, 60), nonce(50));
         assert_eq!(member.vouched_from(), Ok(None));
-        member.follow(MINE, entry(7, 70));
+        member.follow(MINE, entry(7, 70), nonce(60));
         assert_eq!(member.vouched_from(), Ok(Some(at(100))));
         assert_eq!(member.vouched_from(), Ok(None));
     }
@@ -289,7 +337,7 @@ mod tests {
         let member = || {
             let mut member = Member::at(MINE, entry(5, 50));
             // Its own, not applied yet.
-            member.acknowledge(MINE, entry(7, 70));
+            member.acknowledge(MINE, entry(7, 70)).unwrap();
             member
         };
         for (name, log) in [
@@ -311,8 +359,8 @@ mod tests {
         let mut member = member();
         assert_eq!(member.judge(member.beat(at(1)), &empty), renew(None, 7));
         // The log tells it too.
-        member.follow(MINE, entry(6, 60));
-        assert_eq!(member.follow(MINE, entry(7, 71)), Step::Leave(renew(Some(MINE), 7)));
+        member.follow(MINE, entry(6, 60), nonce(50));
+        assert_eq!(member.follow(MINE, entry(7, 71), nonce(60)), Step::Leave(renew(Some(MINE), 7)));
     }
 
     #[test]
@@ -338,7 +386,7 @@ mod tests {
         let beat = member.beat(at(1));
         let theirs = [entry(5, 50), entry(6, 61)];
         assert_eq!(member.judge(beat, &report(MINE, &theirs, beat.seen)), Verdict::Sound);
-        member.follow(MINE, entry(6, 60));
+        member.follow(MINE, entry(6, 60), nonce(50));
         assert!(matches!(member.vouched_from(), Err(Verdict::Renew { .. })));
     }
 
@@ -349,8 +397,51 @@ mod tests {
             let beat = member.beat(at(number));
             let far = [beat.seen, entry(u64::MAX, 1)];
             member.judge(beat, &report(MINE, &far, beat.seen));
-            member.follow(MINE, entry(number, number));
+            member.follow(MINE, entry(number, number), nonce(number - 1));
         }
         assert_eq!((member.recent.len(), member.unmet.len()), (MAX_RECENT, MAX_UNMET));
+    }
+
+    #[test]
+    fn a_log_that_goes_on_from_another_entry_than_the_applied_one_is_of_another_life() {
+        let mut member = Member::at(MINE, entry(5, 50));
+        for after in [nonce(51), None] {
+            let step = member.follow(MINE, entry(6, 60), after);
+            assert!(matches!(step, Step::Leave(Verdict::Renew { .. })), "{after:?}: {step:?}");
+        }
+        assert_eq!(member.follow(MINE, entry(6, 60), nonce(50)), Step::Apply);
+    }
+
+    #[test]
+    fn a_purge_that_is_given_a_number_that_was_seen_before_does_not_stand() {
+        let mut member = Member::at(MINE, entry(5, 50));
+        member.follow(MINE, entry(6, 60), nonce(50));
+        // The log may tell of a purge before its answer comes.
+        assert_eq!(member.acknowledge(MINE, entry(6, 60)), Ok(()));
+        assert!(member.acknowledge(MINE, entry(6, 61)).is_err());
+        assert_eq!(member.acknowledge(MINE, entry(9, 90)), Ok(()));
+        assert!(member.acknowledge(MINE, entry(9, 91)).is_err());
+    }
+
+    #[test]
+    fn a_purge_of_its_own_is_missed_even_if_a_later_one_stands() {
+        let mut member = Member::at(MINE, entry(5, 50));
+        member.acknowledge(MINE, entry(6, 60)).unwrap();
+        member.acknowledge(MINE, entry(8, 80)).unwrap();
+        let step = member.follow(MINE, entry(6, 61), nonce(50));
+        assert!(matches!(step, Step::Leave(Verdict::Renew { .. })), "{step:?}");
+    }
+
+    #[test]
+    fn a_number_that_is_not_the_newest_entrys_begins_a_new_lineage() {
+        let mut member = Member::at(MINE, entry(5, 50));
+        let beat = member.beat(at(1));
+        let set_back = Report {
+            sequence: Sequence::from_u64(3),
+            nonce: None,
+            ..report(MINE, &[entry(4, 40), entry(5, 50)], beat.seen)
+        };
+        let verdict = member.judge(beat, &set_back);
+        assert!(matches!(verdict, Verdict::Renew { .. }), "{verdict:?}");
     }
 }

@@ -9,6 +9,6 @@ if (redis.call('GET', KEYS[1]) or '') == ARGV[2] then
   redis.call('SET', KEYS[2], number)
   -- Its answers are of no use any more, so its purges are not.
   redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5])
-  redis.call('XADD', KEYS[3], number .. '-0', 'l', ARGV[3], 'n', ARGV[5], 'h', '', 's', '', 'w', '0')
+  redis.call('XADD', KEYS[3], number .. '-0', 'l', ARGV[3], 'n', ARGV[5], 'h', '', 's', '', 'w', '0', 'a', '')
 end
 return report(ARGV[1])

@@ -75,7 +75,8 @@ impl Fleet {
         let mut unproven = false;
         if let (Some(mut member), Some(beat)) = (held, asked) {
             match member.judge(beat, &report) {
-                Verdict::Sound | Verdict::Enter => {}
+                // Whether the log goes on from what is applied shows as it is followed, not here.
+                Verdict::Sound | Verdict::Enter => unproven = member.is_ahead(),
                 Verdict::CatchUp => unproven = true,
                 Verdict::Renew { instead_of, generation, past } => {
                     tracing::warn!(generation, "acknowledged purges are lost: beginning anew");
@@ -115,8 +116,7 @@ impl Fleet {
             let mut member = Member::at(lineage, entry);
             if let Some(held) = &*place {
                 // A purge of its own may have been acknowledged meanwhile.
-                let held = held.beat(now);
-                member.acknowledge(held.lineage, held.seen);
+                member.succeed(held);
             }
             match is_other {
                 true => self.plane.enter(stamp, marks),
@@ -194,7 +194,7 @@ impl Fleet {
                 ended = Err(Verdict::CatchUp);
                 break;
             };
-            match member.follow(entry.lineage, entry.position) {
+            match member.follow(entry.lineage, entry.position, entry.after) {
                 Step::Apply => next.push((entry.position.sequence, &entry.request)),
                 Step::Skip => {}
                 Step::Leave(verdict) => {

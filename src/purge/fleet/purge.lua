@@ -7,6 +7,9 @@ local lineage = redis.call('GET', KEYS[1])
 if lineage ~= ARGV[1] then
   return {0, lineage or ''}
 end
+-- Each entry names the nonce of the one before it.
+local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+local after = last and last[2][4] or ''
 local number = string.format('%.0f', redis.call('INCR', KEYS[2]))
 local now = redis.call('TIME')
 local value = number .. ' ' .. now[1]
@@ -51,5 +54,5 @@ end
 write(KEYS[4], tags)
 write(KEYS[5], urls)
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], number .. '-0',
-  'l', lineage, 'n', ARGV[2], 'h', hard, 's', soft, 'w', ARGV[6])
+  'l', lineage, 'n', ARGV[2], 'h', hard, 's', soft, 'w', ARGV[6], 'a', after)
 return {tonumber(number), beside}

@@ -91,6 +91,8 @@ pub(super) enum Numbered {
 pub(super) struct Entry {
     pub(super) lineage: Lineage,
     pub(super) position: Position,
+    /// The nonce of the one before it; none of the first.
+    pub(super) after: Option<Nonce>,
     pub(super) request: PurgeRequest,
     /// Somebody waits for the fleet to have applied it.
     pub(super) is_waited_for: bool,
@@ -344,7 +346,9 @@ fn read_entry(entry: &StreamId) -> Option<Entry> {
     };
     let sequence = entry.id.split_once('-')?.0.parse().ok()?;
     let nonce = text("n")?.parse().ok()?;
+    let after = text("a")?.parse().ok().map(Nonce);
     Some(Entry {
+        after,
         lineage: Lineage::parse(&text("l")?)?,
         position: Position { sequence: Sequence::from_u64(sequence), nonce: Nonce(nonce) },
         request: PurgeRequest { hard: read_list(&text("h")?), soft: read_list(&text("s")?) },
