@@ -2,8 +2,13 @@
 -- KEYS: lineage, sequence, log, tags, urls
 -- ARGV: the number that the node has seen, the lineage to end (empty: none), the one to begin,
 --       the number to go past, the nonce of the first entry
-if (redis.call('GET', KEYS[1]) or '') == ARGV[2] then
-  local past = math.max(tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[4]))
+local stands = redis.call('GET', KEYS[1]) or ''
+-- What cannot be read is none.
+if not string.match(stands, '^%d+%-%d+$') then
+  stands = ''
+end
+if stands == ARGV[2] then
+  local past = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') or 0, tonumber(ARGV[4]))
   local number = string.format('%.0f', past + 1)
   redis.call('SET', KEYS[1], ARGV[3])
   redis.call('SET', KEYS[2], number)
