@@ -56,6 +56,7 @@ struct Shared {
     prices: Prices,
     /// Which nodes senders can reach.
     takes_events: [AtomicBool; NODES],
+    writes: [AtomicBool; WRITERS],
     /// Held by a writer from the change of a price until its event is acknowledged.
     writing: Arc<Semaphore>,
 }
@@ -86,7 +87,8 @@ impl Checked {
             nodes: nodes.clone(),
             ledger: Arc::clone(&ledger),
             prices,
-            takes_events: [(); NODES].map(|()| AtomicBool::new(true)),
+            takes_events: [const { AtomicBool::new(true) }; NODES],
+            writes: [const { AtomicBool::new(true) }; WRITERS],
             writing: Arc::new(Semaphore::new(WRITERS)),
         });
         let mut checked =
@@ -156,6 +158,13 @@ impl Checked {
     pub fn senders_reach(&self, nodes: &[usize]) {
         for (node, takes_events) in self.shared.takes_events.iter().enumerate() {
             takes_events.store(nodes.contains(&node), Ordering::SeqCst);
+        }
+    }
+
+    /// From now on these writers alone change prices, each of its own items.
+    pub fn only_write(&self, writers: &[usize]) {
+        for (writer, writes) in self.shared.writes.iter().enumerate() {
+            writes.store(writers.contains(&writer), Ordering::SeqCst);
         }
     }
 
@@ -251,6 +260,9 @@ impl Shared {
     async fn write(&self, writer: usize) {
         tokio::time::sleep(BETWEEN_EVENTS.mul_f64(rand::random())).await;
         let _writing = self.writing.acquire().await.unwrap();
+        if !self.writes[writer].load(Ordering::SeqCst) {
+            return;
+        }
         let item = rand::random_range(0..ITEMS / WRITERS) * WRITERS + writer;
         let version = self.prices.raise(item);
         loop {

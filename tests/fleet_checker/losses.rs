@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::checked::Checked;
+use crate::forks::Fork;
 use crate::ledger::Promise;
 use crate::redis_plane::{SEQUENCE, put_back, save, sequence, take_away};
+use crate::support::fault_proxy::Fault;
 use crate::support::fleet::redis_at;
 use crate::support::redis::server::Server;
 
@@ -108,4 +110,14 @@ async fn the_sequence_alone_is_set_back() {
         fleet.recovers().await;
     }
     fleet.finish("the sequence set back", 10_000, 3_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_numbers_of_lost_purges_are_given_away_again() {
+    let fork = Fork::set(|_| ()).await;
+    for fault in [Fault::Hang, Fault::Reset, Fault::Hang] {
+        fork.play(fault).await;
+        fork.fleet.recovers().await;
+    }
+    fork.fleet.finish("numbers given away again", 10_000, 3_000).await;
 }

@@ -9,6 +9,13 @@
 //! A history can never fail because the machine is slow: what is promised is relative to the
 //! configured `redis.purge.fence_after`. It could only show less, so each goes on until it has
 //! checked enough reads, and enough of them were answered from store.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,7 +17,11 @@ use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::fleet::{impatient, redis_at};
 use crate::support::redis::server::Server;
 
-const SCHEDULES: u64 = 200;
+const SCHEDULES: usize = 200;
+
+/// How often a seed that is given is played.
+const AGAIN: usize = 20;
+
 const SEED: &str = "CSU_EDGE_CHECKER_SEED";
 
 /// Something that happens.
@@ -142,12 +146,12 @@ impl Stage {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_random_histories() {
+/// A quarter of the two hundred, so that they may be played side by side.
+async fn play_some(name: &str) {
     let mut stage = Stage::set().await;
     let seeds: Vec<u64> = match std::env::var(SEED) {
-        Ok(seed) => vec![seed.parse().unwrap(); 20],
-        Err(_) => (0..SCHEDULES).map(|_| u64::from(rand::random::<u32>())).collect(),
+        Ok(seed) => vec![seed.parse().unwrap(); AGAIN],
+        Err(_) => (0..SCHEDULES / 4).map(|_| u64::from(rand::random::<u32>())).collect(),
     };
     for seed in seeds {
         stage.play_all(seed).await;
@@ -156,5 +160,25 @@ async fn two_hundred_random_histories() {
         }
     }
     stage.fleet.recovers().await;
-    stage.fleet.finish("random histories", 30_000, 10_000).await;
+    stage.fleet.finish(name, 10_000, 4_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_histories_1_to_50() {
+    play_some("random histories 1 to 50").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_histories_51_to_100() {
+    play_some("random histories 51 to 100").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_histories_101_to_150() {
+    play_some("random histories 101 to 150").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_histories_151_to_200() {
+    play_some("random histories 151 to 200").await;
 }
