@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use csu_edge::config::Redis;
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::checked::{Checked, NODES};
@@ -51,7 +52,12 @@ async fn one_node_is_cut_off() {
         proxy.set(fault);
         fleet.fenced(C).await;
         fleet.events(20).await;
-        assert!(!fleet.is_fenced(0).await || !fleet.is_fenced(1).await, "it alone is fenced");
+        fleet
+            .until("it alone is fenced", async || {
+                let fenced = [0, 1, C].map(|node| fleet.is_fenced(node));
+                (join_all(fenced).await == [false, false, true]).then_some(())
+            })
+            .await;
         proxy.set(Fault::Pass);
         fleet.recovers().await;
     }

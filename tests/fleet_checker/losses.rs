@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::checked::Checked;
 use crate::forks::Fork;
 use crate::ledger::Promise;
-use crate::redis_plane::{SEQUENCE, put_back, save, sequence, take_away};
+use crate::redis_plane::{LINEAGE, LOG, SEQUENCE, put_back, save, sequence, take_away};
 use crate::support::fault_proxy::Fault;
 use crate::support::fleet::redis_at;
 use crate::support::redis::server::Server;
@@ -120,4 +120,25 @@ async fn the_numbers_of_lost_purges_are_given_away_again() {
         fork.fleet.recovers().await;
     }
     fork.fleet.finish("numbers given away again", 10_000, 3_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_plane_consists_of_is_damaged() {
+    let redis = Server::start(&[]).await;
+    let fleet = Checked::on(Promise::Strict, &redis_at(redis.address())).await;
+    for damage in [
+        &["DEL", LOG][..],
+        &["DEL", LINEAGE],
+        &["DEL", SEQUENCE],
+        &["XTRIM", LOG, "MAXLEN", "0"],
+        &["SET", SEQUENCE, "1000000"],
+        &["SET", SEQUENCE, "none"],
+        &["SET", LINEAGE, "none"],
+    ] {
+        fleet.tell(format!("{damage:?}"));
+        redis.command(damage).await;
+        fleet.goes_on(Duration::from_millis(300)).await;
+        fleet.recovers().await;
+    }
+    fleet.finish("damaged", 10_000, 3_000).await;
 }

@@ -9,6 +9,9 @@ use crate::support::redis::server::Server;
 /// All keys of the plane are in one slot of a cluster with this one.
 pub const SEQUENCE: &str = "{csu-edge:purge}:sequence";
 
+pub const LINEAGE: &str = "{csu-edge:purge}:lineage";
+pub const LOG: &str = "{csu-edge:purge}:log";
+
 /// Copies the plane's keys from one name to another, those that are missing too.
 const COPY: &str = "
 for _, name in ipairs({'lineage', 'sequence', 'log', 'tags', 'urls'}) do
