@@ -381,8 +381,13 @@ impl Proxy {
             ..CacheStatus::forwarded(lookup.reason())
         };
         let served = if collapsed { Served::Collapsed } else { Served::Miss };
+        // What stood in the shared tier is in memory by now.
+        let stands_in = || {
+            let found_since = || self.engine.stands_in(errand, &self.engine.look_up(errand));
+            self.engine.stands_in(errand, lookup).or_else(found_since)
+        };
         if outcome.is_origin_failure()
-            && let Some(stored) = self.engine.stands_in(errand, lookup)
+            && let Some(stored) = stands_in()
         {
             let now = self.engine.clock.now();
             let status = CacheStatus {

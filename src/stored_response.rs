@@ -50,6 +50,11 @@ impl StoredResponse {
         plane.check(&self.tags, self.stamp, &self.last_found_usable, strictness)
     }
 
+    /// Whether it came from the origin before the other did.
+    pub fn came_before(&self, other: &Self) -> bool {
+        self.freshness.received_at < other.freshness.received_at
+    }
+
     /// Whether it is a part of a representation.
     pub fn is_part(&self) -> bool {
         self.status == StatusCode::PARTIAL_CONTENT

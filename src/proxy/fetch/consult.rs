@@ -55,7 +55,15 @@ impl Engine {
         let mut held_before = None;
         match self.find_shared(tier, errand).await.map(|found| found.map(serves)) {
             Ok(Some(Ok(found))) => return self.found(found),
-            Ok(Some(Err(other))) => held_before = other.previous().cloned(),
+            Ok(Some(Err(other))) => {
+                // In memory it can stand in where the origin fails.
+                if let Lookup::Stale(stale, _) = &other
+                    && previous.as_ref().is_none_or(|held| held.came_before(stale))
+                {
+                    self.store.put(stale);
+                }
+                held_before = other.previous().cloned();
+            }
             Ok(None) => {}
             // One wait is enough.
             Err(_) => return Consulted::Nothing { previous, lease: None },
