@@ -17,6 +17,8 @@ use crate::support::redis::tls::Clients;
 use crate::support::redis::until;
 use crate::{another_price, name, price_changed, selling};
 
+const ENTERED: &str = "csu_edge_purge_lineages_entered_total";
+
 /// Two nodes, before an origin where everything costs 10.
 async fn two(redis: &Redis) -> (Origin, [Running; 2]) {
     let origin = Origin::start(selling(10)).await;
@@ -101,15 +103,21 @@ fn at(addresses: &[SocketAddr]) -> Vec<csu_edge::config::RedisNode> {
     addresses.iter().copied().map(redis_node).collect()
 }
 
-#[tokio::test]
-async fn a_primary_under_sentinels_before_and_after_a_failover() {
-    let mut replicated = Replicated::start(&[]).await;
+/// The primary that sentinels name, missed within two seconds.
+fn by_sentinels(replicated: &Replicated) -> Redis {
     let nodes = at(&replicated.sentinel_addresses());
     let kind = RedisKind::Sentinel { nodes, service: SERVICE.to_owned(), db: 0 };
     let mut redis = patient(Redis::at(RedisServer::new(kind, false)));
     redis.purge.fence_after = Duration::from_secs(2);
     redis.purge.command_timeout = Duration::from_secs(1);
     redis.probe_every = Duration::from_millis(100);
+    redis
+}
+
+#[tokio::test]
+async fn a_primary_under_sentinels_before_and_after_a_failover() {
+    let mut replicated = Replicated::start(&[]).await;
+    let redis = by_sentinels(&replicated);
     let (origin, nodes) = two(&redis).await;
     work(&origin, &nodes, 20).await;
     replicated.replicated().await;
@@ -122,6 +130,47 @@ async fn a_primary_under_sentinels_before_and_after_a_failover() {
         node.degraded(&[]).await;
     }
     work(&origin, &nodes, 30).await;
+}
+
+#[tokio::test]
+async fn a_purge_that_a_failover_loses_holds_all_the_same() {
+    let mut replicated = Replicated::start(&[]).await;
+    let redis = by_sentinels(&replicated);
+    let (origin, nodes) = two(&redis).await;
+    let [a, b] = &nodes;
+    work(&origin, &nodes, 20).await;
+    replicated.cut_replication().await;
+    origin.answer(selling(30));
+    // Acknowledged, and known to the primary and to nodes alone.
+    let told = a.push(&price_changed()).await;
+    b.applied(told["sequence"].as_u64().unwrap()).await;
+    replicated.kill_primary().await;
+    replicated.promoted().await;
+    for node in &nodes {
+        until("another lineage", async || (node.metric(ENTERED).await >= 1.0).then_some(())).await;
+        node.degraded(&[]).await;
+        assert_eq!(node.send(price()).await.price(), 30.0);
+    }
+    work(&origin, &nodes, 40).await;
+}
+
+#[tokio::test]
+async fn a_purge_is_acknowledged_once_as_many_replicas_have_it_as_are_asked_for() {
+    let replicated = Replicated::start(&[]).await;
+    let mut redis = by_sentinels(&replicated);
+    redis.purge.replicas = 1;
+    let (origin, nodes) = two(&redis).await;
+    work(&origin, &nodes, 20).await;
+    replicated.cut_replication().await;
+    let got = nodes[0].try_push(&price_changed()).await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE, "{}", got.text());
+    assert_eq!(got.error_code(), "csu-edge.too-few-replicas");
+    assert_eq!(got.header("retry-after"), Some("2"));
+    // It may stand all the same, and does no harm.
+    for node in &nodes {
+        node.degraded(&[]).await;
+        assert_eq!(node.send(price()).await.price(), 20.0);
+    }
 }
 
 #[tokio::test]

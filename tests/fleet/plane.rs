@@ -1,8 +1,9 @@
 //! The purge plane: a purge that one node acknowledged holds on all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use csu_edge::config::Redis;
+use csu_edge::config::{Config, GenericPolicy, Redis};
 use http::StatusCode;
 use redis::streams::StreamRangeReply;
 use serde_json::json;
@@ -11,11 +12,12 @@ use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::fleet::{
     impatient, named, node, nodes, nodes_with, patient, redis_at, responses,
 };
-use crate::support::node::Running;
-use crate::support::origin::Origin;
+use crate::support::node::{Running, request};
+use crate::support::origin::{Origin, Seen, json as json_answer, with_field};
 use crate::support::reads::{PRODUCT, price, product};
 use crate::support::redis::server::Server;
 use crate::support::redis::until;
+use crate::support::wire::soon;
 use crate::{another_price, name, price_changed, selling};
 
 const LOG: &str = "{csu-edge:purge}:log";
@@ -90,7 +92,7 @@ async fn who_waits_for_the_fleet_is_told_that_all_have_applied_it() {
     let server = Server::start(&[]).await;
     let origin = Origin::start(selling(10)).await;
     let redis = patient(redis_at(server.address()));
-    let waits = |config: &mut csu_edge::config::Config| config.ingest.wait_for_fleet = true;
+    let waits = |config: &mut Config| config.ingest.wait_for_fleet = true;
     let nodes: [_; 3] = nodes_with(&origin.service_root(), &redis, waits).await;
     let everybody = json!({"applied": ["a", "b", "c"], "pending": []});
     warm(&nodes).await;
@@ -335,4 +337,62 @@ async fn the_plane_may_have_a_redis_of_its_own() {
         assert_eq!(node.send(price()).await.price(), 20.0);
         assert_eq!(name(&node.send(product()).await), "20", "it tells a price");
     }
+}
+
+#[tokio::test]
+async fn a_fetch_that_left_before_a_purge_brings_nothing_for_later_on_any_node() {
+    let server = Server::start(&[]).await;
+    let origin = Origin::start(selling(10)).await;
+    let nodes: [_; 3] = nodes(&origin.service_root(), &patient(redis_at(server.address()))).await;
+    let [a, b, c] = nodes.map(Arc::new);
+    origin.hold();
+    let under_way = tokio::spawn({
+        let a = Arc::clone(&a);
+        async move { a.send(price()).await }
+    });
+    origin.arrived(1).await;
+    let sequence = b.push(&price_changed()).await["sequence"].as_u64().unwrap();
+    a.applied(sequence).await;
+    c.applied(sequence).await;
+    origin.answer(selling(20));
+    origin.release();
+    // Who asked before the purge may have it.
+    assert_eq!(soon(under_way).await.unwrap().price(), 10.0);
+    a.shared("written", 1.0).await;
+    for node in [&c, &b, &a] {
+        assert_eq!(node.send(price()).await.price(), 20.0);
+    }
+    assert_eq!(c.looked("found").await, 1.0, "it was shared, and is of no use");
+    assert!((2..=4).contains(&origin.requests()));
+}
+
+#[tokio::test]
+async fn what_a_write_changed_while_the_plane_was_away_is_told_when_it_is_back() {
+    let server = Server::start(&[]).await;
+    let proxy = FaultProxy::before(server.address()).await;
+    let cached = |body: &'static str| {
+        move |_: &Seen| with_field(json_answer(body), "cache-control", "max-age=600")
+    };
+    let origin = Origin::start(cached("1")).await;
+    let by_url = |config: &mut Config| config.generic.policy = GenericPolicy::Rfc9111;
+    let direct = impatient(redis_at(server.address()));
+    let [b] = nodes_with(&origin.service_root(), &direct, by_url).await;
+    let through = named(&impatient(redis_at(proxy.address())), "cut-off");
+    let a = node(&origin.service_root(), through, by_url).await;
+    const URL: &str = "/Commerce/media/menu.json";
+    for node in [&a, &b] {
+        node.fenced(false).await;
+        assert_eq!(node.get(URL).await.text(), "1");
+    }
+    proxy.set(Fault::Hang);
+    a.fenced(true).await;
+    let before = b.sequence().await;
+    origin.answer(|_| json_answer("done"));
+    assert_eq!(a.send(request("PUT", URL, &[])).await.status, StatusCode::OK);
+    origin.answer(cached("2"));
+    assert_eq!(a.get(URL).await.text(), "2", "where it was written it holds at once");
+    assert_eq!(b.get(URL).await.text(), "1", "it cannot know");
+    proxy.set(Fault::Pass);
+    b.applied(before + 1).await;
+    assert_eq!(b.get(URL).await.text(), "2");
 }

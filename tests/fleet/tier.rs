@@ -15,8 +15,8 @@ use serde_json::json;
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::fleet::{nodes, nodes_by_hand, nodes_with, patient, redis_at, responses};
 use crate::support::node::{Got, Running, request, with};
-use crate::support::origin::{Origin, json as answer, with_field};
-use crate::support::reads::{named, price, product};
+use crate::support::origin::{Origin, json as answer, price_of as priced, with_field, with_status};
+use crate::support::reads::{PRODUCT, named, not_modified, price, product};
 use crate::support::redis::server::Server;
 use crate::support::redis::until;
 use crate::{PRICES, another_price, name, price_changed, selling};
@@ -100,6 +100,56 @@ async fn a_stale_answer_in_it_serves_who_has_nothing_and_is_refreshed_once() {
     until("it is fresh", async || (name(&b.send(product()).await) == "2").then_some(())).await;
     assert_eq!(origin.requests(), 2);
     assert_eq!(b.asked("fetch", "2xx").await + b.asked("revalidate", "2xx").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_stale_answer_in_it_stands_in_where_the_origin_fails() {
+    let redis = Server::start(&[]).await;
+    let origin = Origin::start(selling(10)).await;
+    let redis = patient(redis_at(redis.address()));
+    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis).await;
+    a.send(price()).await;
+    a.shared("written", 1.0).await;
+    clock.advance(Duration::from_secs(5 * 60 + 10));
+    origin.answer(|_| with_status(StatusCode::BAD_GATEWAY, "{}"));
+    for node in [&b, &a] {
+        let got = node.send(price()).await;
+        assert_eq!(got.status, StatusCode::OK, "{got:?}");
+        assert_eq!(got.price(), 10.0);
+        assert!(got.cache_status().ends_with("; ttl=-10; detail=stale-if-error"), "{got:?}");
+        assert_eq!(node.answered(PRICES, "stale-if-error").await, 1.0);
+    }
+    // Not past its window.
+    clock.advance(Duration::from_secs(50));
+    assert_eq!(b.send(price()).await.status, StatusCode::BAD_GATEWAY);
+}
+
+#[tokio::test]
+async fn who_has_nothing_asks_whether_the_shared_answer_still_stands() {
+    let redis = Server::start(&[]).await;
+    let origin = Origin::start(|_| {
+        with_field(answer(priced(PRODUCT, "82000", 10)), "etag", "\"of-the-origin\"")
+    })
+    .await;
+    let redis = patient(redis_at(redis.address()));
+    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis).await;
+    a.send(price()).await;
+    a.shared("written", 1.0).await;
+    clock.advance(Duration::from_secs(5 * 60));
+    origin.answer(|seen| {
+        assert_eq!(seen.header("if-none-match"), Some("\"of-the-origin\""));
+        not_modified()
+    });
+    let got = b.send(price()).await;
+    assert_eq!((got.status, got.price()), (StatusCode::OK, 10.0));
+    assert!(got.cache_status().contains("; fwd-status=304; "), "{}", got.cache_status());
+    assert_eq!(b.asked("revalidate", "3xx").await, 1.0);
+    // It is as new as the confirmation, for the other too.
+    b.shared("written", 1.0).await;
+    let got = a.send(price()).await;
+    assert_shared(&got);
+    assert_eq!((got.price(), got.header("age")), (10.0, Some("0")));
+    assert_eq!(origin.requests(), 2);
 }
 
 #[tokio::test]
