@@ -37,4 +37,4 @@ pub use purger::{Purger, Unacknowledged};
 pub use request::{PurgeMode, PurgeRequest};
 pub use rule::Rule;
 pub use schedule::{Effect, Refused, Schedule};
-pub use stamp::{Lineage, Moment, Sequence, Stamp};
+pub use stamp::{Lineage, Moment, Nonce, Sequence, Stamp};

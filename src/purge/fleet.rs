@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::member::Member;
+use super::member::{Member, Position};
 use super::plane::{PurgePlane, PurgeState};
 use super::purger::Unacknowledged;
 use super::{Lineage, PurgeRequest, Rule, Sequence, Stamp};
@@ -144,6 +144,11 @@ impl Fleet {
         &self.plane
     }
 
+    /// Whether what another node has stamped can be compared with what this one knows.
+    pub(super) fn recognises(&self, stamp: Stamp) -> bool {
+        self.member.lock().as_ref().is_some_and(|member| member.recognises(stamp))
+    }
+
     /// Waits until the node has joined and can vouch for what it knows.
     pub async fn joined(&self) {
         let mut applied = self.applied.subscribe();
@@ -217,9 +222,8 @@ impl Fleet {
                 Numbered::Stands(entry, _) => entry.sequence.max(stamp.sequence),
                 Numbered::Moved => stamp.sequence,
             };
-            let stamp = Stamp { sequence: last, ..stamp };
             loop {
-                spread = self.look_around(stamp).await?;
+                spread = self.look_around(stamp.lineage, last).await?;
                 if spread.pending.is_empty() {
                     return Ok::<_, LinkError>(());
                 }
@@ -238,15 +242,15 @@ impl Fleet {
 
     /// Who has applied the purges up to the stamp by now. A node that was not heard of for as long
     /// as its fence takes to fall serves nothing strict, and is not waited for.
-    async fn look_around(&self, stamp: Stamp) -> Result<Spread, LinkError> {
+    async fn look_around(&self, lineage: Lineage, sequence: Sequence) -> Result<Spread, LinkError> {
         let mut spread = Spread::default();
         let nodes = self.wire.nodes().await?;
         let live = nodes.into_iter().filter(|said| said.age <= self.settings.fence_after);
         for said in live {
-            let has_applied = match said.stamp.lineage == stamp.lineage {
-                true => said.stamp.sequence >= stamp.sequence,
+            let has_applied = match said.lineage == lineage {
+                true => said.sequence >= sequence,
                 // Another life has begun; nothing from before it is served.
-                false => said.stamp.lineage.generation > stamp.lineage.generation,
+                false => said.lineage.generation > lineage.generation,
             };
             if has_applied { &mut spread.applied } else { &mut spread.pending }.push(said.node);
         }
@@ -261,10 +265,10 @@ impl Fleet {
         for _ in 0..MAX_TRIES {
             let Some(lineage) = self.lineage() else { return Err(Unacknowledged::Unreachable) };
             match self.number_in(lineage, request).await {
-                Ok(sequence) => {
+                Ok(Position { sequence, nonce }) => {
                     self.replicate().await?;
                     self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
-                    return Ok(Stamp { lineage, sequence });
+                    return Ok(Stamp { lineage, sequence, nonce });
                 }
                 Err(Failed::Link(error)) => {
                     tracing::warn!(%error, tags = request.len(), "a purge cannot be said to stand");
@@ -285,26 +289,27 @@ impl Fleet {
         Err(Unacknowledged::BeginningAnew)
     }
 
-    /// Has every piece of a purge numbered in this lineage; returns the last number.
+    /// Has every piece of a purge numbered in this lineage; returns the last.
     async fn number_in(
         &self,
         lineage: Lineage,
         request: &PurgeRequest,
-    ) -> Result<Sequence, Failed> {
+    ) -> Result<Position, Failed> {
         use futures_util::{StreamExt, TryStreamExt, stream};
         let pieces =
             request.pieces(MAX_TAGS_PER_ENTRY).map(|piece| self.number_piece(lineage, piece));
-        let numbers = stream::iter(pieces).buffered(ENTRIES_UNDER_WAY);
-        numbers
-            .try_fold(Sequence::default(), |last, number| async move { Ok(last.max(number)) })
-            .await
+        let entries = stream::iter(pieces).buffered(ENTRIES_UNDER_WAY);
+        let later = |last: Position, entry: Position| async move {
+            Ok(if entry.sequence > last.sequence { entry } else { last })
+        };
+        entries.try_fold(Position::default(), later).await
     }
 
     async fn number_piece(
         &self,
         lineage: Lineage,
         piece: PurgeRequest,
-    ) -> Result<Sequence, Failed> {
+    ) -> Result<Position, Failed> {
         match self.wire.purge(lineage, piece, self.bounds, false).await? {
             Numbered::Moved => Err(Failed::Moved),
             Numbered::Stands(entry, request) => {
@@ -314,9 +319,10 @@ impl Fleet {
                     tracing::warn!(?verdict, "a purge was given a number that was given before");
                     return Err(Failed::Moved);
                 }
-                let stamp = Stamp { lineage, sequence: entry.sequence };
+                let Position { sequence, nonce } = entry;
+                let stamp = Stamp { lineage, sequence, nonce };
                 match self.plane.mark_ahead(stamp, &request) {
-                    true => Ok(entry.sequence),
+                    true => Ok(entry),
                     false => Err(Failed::Moved),
                 }
             }

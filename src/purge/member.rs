@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::stamp::{Lineage, Sequence, Stamp};
+use super::stamp::{Lineage, Nonce, Sequence, Stamp};
 
 /// Nonces of applied entries that are kept to be compared with what beats tell; past it a beat is
 /// not vouched for, and the next one is.
@@ -27,12 +27,8 @@ const MAX_RECENT: usize = 4_096;
 /// Beats that wait to be caught up with; past it the oldest is given up.
 const MAX_UNMET: usize = 64;
 
-/// What tells an entry of the log from any other that was given the same number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Nonce(pub u64);
-
 /// An entry of the log.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Position {
     /// Its number.
     pub sequence: Sequence,
@@ -126,8 +122,18 @@ impl Member {
     }
 
     /// The purges that it has applied.
-    pub const fn stamp(&self) -> Stamp {
-        Stamp { lineage: self.lineage, sequence: self.applied }
+    pub fn stamp(&self) -> Stamp {
+        let nonce = self.recent.back().map(|entry| entry.nonce).unwrap_or_default();
+        Stamp { lineage: self.lineage, sequence: self.applied, nonce }
+    }
+
+    /// Whether what another node has stamped can be compared with what this one knows. A number that
+    /// is ahead of it may be one that Redis has lost and given away again since, and so may one that
+    /// is not, with another nonce.
+    pub fn recognises(&self, stamp: Stamp) -> bool {
+        stamp.lineage != self.lineage
+            || stamp.sequence <= self.applied
+                && self.nonce_applied_at(stamp.sequence).is_none_or(|nonce| nonce == stamp.nonce)
     }
 
     /// What a beat that is sent now asks about.
@@ -388,6 +394,23 @@ mod tests {
         assert_eq!(member.judge(beat, &report(MINE, &theirs, beat.seen)), Verdict::Sound);
         member.follow(MINE, entry(6, 60), nonce(50));
         assert!(matches!(member.vouched_from(), Err(Verdict::Renew { .. })));
+    }
+
+    #[test]
+    fn what_others_have_stamped_with_lost_numbers_is_not_recognised() {
+        let mut member = Member::at(MINE, entry(5, 50));
+        member.follow(MINE, entry(6, 60), nonce(50));
+        let recognises = |lineage, sequence, nonce| {
+            let Position { sequence, nonce } = entry(sequence, nonce);
+            member.recognises(Stamp { lineage, sequence, nonce })
+        };
+        assert!(recognises(MINE, 6, 60));
+        assert!(recognises(MINE, 5, 50));
+        assert!(recognises(MINE, 4, 41), "too long ago to be told");
+        assert!(!recognises(MINE, 6, 61), "of a branch that was lost");
+        assert!(!recognises(MINE, 7, 70), "ahead");
+        let other = Lineage { generation: 2, nonce: 1 };
+        assert!(recognises(other, 9, 90), "the lineage tells");
     }
 
     #[test]

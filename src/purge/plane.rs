@@ -8,8 +8,9 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::fence::Fence;
+use super::member::Position;
 use super::rule::Rule;
-use super::stamp::{Lineage, Moment, Sequence, Stamp};
+use super::stamp::{Lineage, Moment, Nonce, Sequence, Stamp};
 use super::table::PurgeTable;
 use super::{PurgeMode, PurgeRequest};
 use crate::clock::Clock;
@@ -199,7 +200,8 @@ impl PurgePlane {
     /// answer.
     pub fn stamp(&self) -> Stamp {
         let standing = self.standing.load();
-        Stamp { lineage: standing.lineage, sequence: standing.table.applied() }
+        let (sequence, nonce) = standing.table.applied();
+        Stamp { lineage: standing.lineage, sequence, nonce }
     }
 
     /// Whether the node has not heard of the others for so long that it cannot vouch for what it
@@ -264,11 +266,11 @@ impl PurgePlane {
 
     fn purge_in_order(&self, invalidated: &mut Invalidated, request: &PurgeRequest) -> Stamp {
         let standing = self.standing.load();
-        let number = standing.table.applied().next();
+        let (number, nonce) = (standing.table.applied().0.next(), Nonce::default());
         self.mark(invalidated, &standing.table, number, request);
-        standing.table.advance(number);
+        standing.table.advance(number, nonce);
         self.move_on();
-        Stamp { lineage: standing.lineage, sequence: number }
+        Stamp { lineage: standing.lineage, sequence: number, nonce }
     }
 
     /// Puts a purge in force whose number is known before those below it are. Whether the lineage is
@@ -289,7 +291,8 @@ impl PurgePlane {
     pub(super) fn mark_unnumbered(&self, request: &PurgeRequest) {
         let mut invalidated = self.order.lock();
         let standing = self.standing.load();
-        self.mark(&mut invalidated, &standing.table, standing.table.applied().next(), request);
+        let number = standing.table.applied().0.next();
+        self.mark(&mut invalidated, &standing.table, number, request);
         self.move_on();
     }
 
@@ -297,16 +300,16 @@ impl PurgePlane {
     pub(super) fn apply<'r>(
         &self,
         lineage: Lineage,
-        purges: impl IntoIterator<Item = (Sequence, &'r PurgeRequest)>,
+        purges: impl IntoIterator<Item = (Position, &'r PurgeRequest)>,
     ) {
         let mut invalidated = self.order.lock();
         let standing = self.standing.load();
         if standing.lineage != lineage {
             return;
         }
-        for (number, request) in purges {
-            self.mark(&mut invalidated, &standing.table, number, request);
-            standing.table.advance(number.max(standing.table.applied()));
+        for (Position { sequence, nonce }, request) in purges {
+            self.mark(&mut invalidated, &standing.table, sequence, request);
+            standing.table.advance(sequence, nonce);
         }
         self.move_on();
     }
@@ -317,7 +320,7 @@ impl PurgePlane {
         *invalidated = Invalidated::default();
         let held = self.standing.load();
         let Marks(table) = marks;
-        table.advance(stamp.sequence);
+        table.advance(stamp.sequence, stamp.nonce);
         let (lineage, ended_at) = (held.lineage, self.clock.monotonic());
         self.standing.store(Arc::new(Standing {
             lineage: stamp.lineage,
@@ -328,17 +331,17 @@ impl PurgePlane {
         self.move_on();
     }
 
-    /// Takes over what was read of the node's own lineage up to `sequence`. What is `unproven` can
+    /// Takes over what was read of the node's own lineage up to the stamp. What is `unproven` can
     /// not be vouched for: it counts as being of another lineage.
-    pub(super) fn catch_up(&self, sequence: Sequence, marks: &Marks, unproven: bool) {
+    pub(super) fn catch_up(&self, stamp: Stamp, marks: &Marks, unproven: bool) {
         let _in_order = self.order.lock();
         let held = self.standing.load();
         held.table.merge(&marks.0, self.clock.monotonic());
-        held.table.advance(sequence.max(held.table.applied()));
+        held.table.advance(stamp.sequence, stamp.nonce);
         if unproven {
             self.standing.store(Arc::new(Standing {
                 lineage: held.lineage,
-                usable_from: sequence,
+                usable_from: stamp.sequence,
                 table: Arc::clone(&held.table),
                 before: held.before.clone(),
             }));

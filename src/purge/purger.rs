@@ -81,6 +81,14 @@ impl Purger {
         }
     }
 
+    /// Whether an answer that another node has stamped can be judged here.
+    pub fn recognises(&self, stamp: Stamp) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Fleet(fleet) => fleet.recognises(stamp),
+        }
+    }
+
     /// Waits until every live node of the fleet has applied the purges up to the stamp, or for
     /// `redis.purge.fleet_timeout`. `None` on a node without others.
     pub async fn spread(&self, stamp: Stamp) -> Option<Spread> {

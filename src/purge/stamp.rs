@@ -62,6 +62,10 @@ impl fmt::Display for Lineage {
     }
 }
 
+/// What tells a purge from any other that was given the same number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Nonce(pub u64);
+
 /// What is stored with an answer: the purges that this node had applied before its fetch left.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Stamp {
@@ -69,6 +73,8 @@ pub struct Stamp {
     pub lineage: Lineage,
     /// The last number that was applied.
     pub sequence: Sequence,
+    /// The nonce of the purge that had it; 0 on a node that is alone.
+    pub nonce: Nonce,
 }
 
 impl Stamp {
@@ -110,6 +116,7 @@ mod tests {
         let stamp = |generation, nonce, sequence| Stamp {
             lineage: Lineage { generation, nonce },
             sequence: Sequence::from_u64(sequence),
+            nonce: Nonce::default(),
         };
         assert!(stamp(1, 1, 2).is_later_than(stamp(1, 1, 1)));
         assert!(!stamp(1, 1, 1).is_later_than(stamp(1, 1, 1)));

@@ -1,12 +1,12 @@
 //! The number of each tag's last purge, as this node knows it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::{PurgeMode, PurgeRequest, PurgeState, Sequence};
+use super::{Nonce, PurgeMode, PurgeRequest, PurgeState, Sequence};
 use crate::digest_map::BuildDigestHasher;
 use crate::tag::{Tag, TagHash, TagSet};
 
@@ -30,7 +30,8 @@ struct Mark {
 #[derive(Debug)]
 pub(super) struct PurgeTable {
     shards: Box<[RwLock<Marks>]>,
-    applied: AtomicU64,
+    /// Read for stamps, and so on misses only.
+    applied: RwLock<(Sequence, Nonce)>,
     len: AtomicUsize,
     max_tags: usize,
     everything: TagHash,
@@ -41,17 +42,16 @@ impl PurgeTable {
     pub(super) fn new(max_tags: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            applied: AtomicU64::new(0),
+            applied: RwLock::default(),
             len: AtomicUsize::new(0),
             max_tags,
             everything: Tag::everything().hash(),
         }
     }
 
-    /// The number of the last purge whose every tag stands in the table.
-    pub(super) fn applied(&self) -> Sequence {
-        // Acquire: whoever sees the number sees the marks that were written before it.
-        Sequence::from_u64(self.applied.load(Ordering::Acquire))
+    /// The last purge of which, as of those before it, every tag stands in the table.
+    pub(super) fn applied(&self) -> (Sequence, Nonce) {
+        *self.applied.read()
     }
 
     /// Writes a purge's marks. A purge that is marked before those with lower numbers are known is
@@ -69,8 +69,8 @@ impl PurgeTable {
     }
 
     /// Says that every purge up to this number is marked. Callers go up.
-    pub(super) fn advance(&self, number: Sequence) {
-        self.applied.store(number.as_u64(), Ordering::Release);
+    pub(super) fn advance(&self, number: Sequence, nonce: Nonce) {
+        *self.applied.write() = (number, nonce);
     }
 
     /// The worst that happened to any of the tags after `fetch_seq`.

@@ -34,9 +34,11 @@
 //! | tags | text: the names, in order, a space between two |
 //! | sent as it came | flag: no entity tag of ours, no links, never compressed |
 //! | next links | list of literal's start and end (numbers) and rest (text) |
+//! | nonce of the stamp | number |
 //! | body | number, the length of the plain body; flag, whether it is compressed; bytes: the plain body, or its frame |
 //!
-//! Version 1 differs in its first byte, and in its last field: bytes, the plain body. It is no
+//! Version 1 differs in its first byte, has no nonce of the stamp, and its last field is bytes, the
+//! plain body. It is no
 //! longer written.
 //!
 //! A change of any of this takes a new version, below 128: what is above begins other things that
@@ -56,7 +58,7 @@ use crate::cache_key::CacheKey;
 use crate::caching::freshness::Freshness;
 use crate::clock::Timestamp;
 use crate::operation::Lifetimes;
-use crate::purge::{LastFoundUsable, Lineage, Sequence, Stamp};
+use crate::purge::{LastFoundUsable, Lineage, Nonce, Sequence, Stamp};
 use crate::tag::TagSet;
 
 use body::Packed;
@@ -161,7 +163,7 @@ pub fn encode(response: &StoredResponse) -> Vec<u8> {
     // In full, so that a new field of the response does not compile until it is written here.
     let StoredResponse {
         key,
-        stamp: Stamp { lineage, sequence },
+        stamp: Stamp { lineage, sequence, nonce },
         freshness: Freshness { received_at, initial_age, lifetimes, must_revalidate, keep_for },
         status,
         headers,
@@ -198,6 +200,7 @@ pub fn encode(response: &StoredResponse) -> Vec<u8> {
         writer.len(literal.end);
         writer.bytes(rest.as_bytes());
     }
+    writer.number(nonce.0);
     packed.write(&mut writer);
     writer.finish()
 }
@@ -210,11 +213,13 @@ pub fn encode(response: &StoredResponse) -> Vec<u8> {
 pub fn decode(bytes: &[u8], node: ReadBy<'_>) -> Result<StoredResponse, DecodeError> {
     let (reader, version) = Reader::new(bytes)?;
     match version {
-        1 => decode_fields(reader, node, body::read_v1),
-        2 => decode_fields(reader, node, body::read_v2),
+        1 => decode_fields(reader, node, |_| Ok(Nonce::default()), body::read_v1),
+        2 => decode_fields(reader, node, |reader| reader.number().map(Nonce), body::read_v2),
         other => Err(DecodeError::Version(other)),
     }
 }
+
+type ReadNonce = fn(&mut Reader<'_>) -> Result<Nonce, DecodeError>;
 
 /// Reads the last field, whose plain body has at most so many bytes.
 type ReadBody = fn(Reader<'_>, usize) -> Result<Bytes, DecodeError>;
@@ -222,6 +227,7 @@ type ReadBody = fn(Reader<'_>, usize) -> Result<Bytes, DecodeError>;
 fn decode_fields(
     mut reader: Reader<'_>,
     node: ReadBy<'_>,
+    read_nonce: ReadNonce,
     read_body: ReadBody,
 ) -> Result<StoredResponse, DecodeError> {
     let lineage = Lineage { generation: reader.number()?, nonce: reader.number()? };
@@ -243,6 +249,7 @@ fn decode_fields(
     let tags = reader.text()?.and_then(TagSet::from_names).ok_or(DecodeError::Tags)?;
     let is_sent_as_it_came = reader.flag()?;
     let links = read_links(&mut reader)?;
+    let nonce = read_nonce(&mut reader)?;
     let plain = read_body(reader, node.max_body_bytes)?;
     check_links(&links, &plain)?;
     let body = match is_sent_as_it_came {
@@ -252,7 +259,7 @@ fn decode_fields(
     };
     Ok(StoredResponse {
         key,
-        stamp: Stamp { lineage, sequence },
+        stamp: Stamp { lineage, sequence, nonce },
         freshness,
         status,
         headers,

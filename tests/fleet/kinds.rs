@@ -185,7 +185,7 @@ async fn a_cluster_before_and_after_the_planes_master_is_lost() {
     let (origin, nodes) = two(&redis).await;
     work(&origin, &nodes, 20).await;
 
-    let slot = "{csu-edge:purge}:sequence";
+    let slot = "{csu-edge:purge}:seq";
     let former = cluster.kill_master_of(slot).await;
     nodes[0].fenced(true).await;
     assert_eq!(nodes[0].send(price()).await.price(), 20.0);

@@ -7,7 +7,7 @@ use redis::Value;
 use crate::support::redis::server::Server;
 
 /// All keys of the plane are in one slot of a cluster with this one.
-pub const SEQUENCE: &str = "{csu-edge:purge}:sequence";
+pub const SEQUENCE: &str = "{csu-edge:purge}:seq";
 
 pub const LINEAGE: &str = "{csu-edge:purge}:lineage";
 pub const LOG: &str = "{csu-edge:purge}:log";

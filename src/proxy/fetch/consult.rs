@@ -83,7 +83,8 @@ impl Engine {
     /// What the shared tier holds for a client that wants nothing else.
     pub(in crate::proxy) async fn find_elsewhere(&self, errand: &Errand) -> Option<Lookup> {
         let found = self.find_shared(self.tier_for(errand)?, errand).await.ok()??;
-        Some(self.judged(errand, found.into()))
+        let is_recognised = self.purger.recognises(found.stamp);
+        is_recognised.then(|| self.judged(errand, found.into()))
     }
 
     /// The shared tier, where it can be asked, and could give anything that serves.
@@ -176,6 +177,9 @@ impl Engine {
 
     /// As it would be judged for a client without wishes.
     fn for_anyone(&self, errand: &Errand, stored: Arc<StoredResponse>) -> Lookup {
+        if !self.purger.recognises(stored.stamp) {
+            return Lookup::Purged(stored);
+        }
         let (wishes, now) = (RequestDirectives::default(), self.clock.now());
         Lookup::of(stored, self.plane(), errand.strictness(), &wishes, now)
     }

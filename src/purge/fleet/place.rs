@@ -106,7 +106,7 @@ impl Fleet {
             "joined the fleet"
         );
         let entry = Position { sequence: report.sequence, nonce };
-        let stamp = Stamp { lineage, sequence: entry.sequence };
+        let stamp = Stamp { lineage, sequence: entry.sequence, nonce };
         let is_other = asked.is_none_or(|beat| beat.lineage != lineage);
         if is_other && asked.is_some() {
             self.metrics.purge_lineages_entered.inc();
@@ -120,7 +120,7 @@ impl Fleet {
             }
             match is_other {
                 true => self.plane.enter(stamp, marks),
-                false => self.plane.catch_up(stamp.sequence, &marks, unproven),
+                false => self.plane.catch_up(stamp, &marks, unproven),
             }
             *place = Some(member);
         }
@@ -195,7 +195,7 @@ impl Fleet {
                 break;
             };
             match member.follow(entry.lineage, entry.position, entry.after) {
-                Step::Apply => next.push((entry.position.sequence, &entry.request)),
+                Step::Apply => next.push((entry.position, &entry.request)),
                 Step::Skip => {}
                 Step::Leave(verdict) => {
                     ended = Err(verdict);

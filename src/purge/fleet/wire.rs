@@ -19,8 +19,8 @@ use std::time::Duration;
 use ::redis::streams::{StreamId, StreamReadReply};
 use ::redis::{FromRedisValue, Script, cmd};
 
-use crate::purge::member::{Beat, Nonce, Position, Report};
-use crate::purge::{Lineage, PurgeMode, PurgeRequest, Sequence, Stamp};
+use crate::purge::member::{Beat, Position, Report};
+use crate::purge::{Lineage, Nonce, PurgeMode, PurgeRequest, Sequence, Stamp};
 use crate::redis::{Command, Link, LinkError};
 use crate::tag::Tag;
 
@@ -117,7 +117,8 @@ pub(super) struct Mark {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Said {
     pub(super) node: String,
-    pub(super) stamp: Stamp,
+    pub(super) lineage: Lineage,
+    pub(super) sequence: Sequence,
     pub(super) age: Duration,
 }
 
@@ -362,7 +363,7 @@ fn read_said(node: &str, said: &str, now_millis: u64) -> Option<Said> {
     let lineage = Lineage::parse(words.next()?)?;
     let sequence = Sequence::from_u64(words.next()?.parse().ok()?);
     let age = Duration::from_millis(now_millis.saturating_sub(words.next()?.parse().ok()?));
-    Some(Said { node: node.to_owned(), stamp: Stamp { lineage, sequence }, age })
+    Some(Said { node: node.to_owned(), lineage, sequence, age })
 }
 
 #[cfg(test)]
@@ -392,8 +393,8 @@ mod tests {
     #[test]
     fn a_node_says_where_it_is() {
         let said = read_said("a", "3-9 41 1500", 2_000).unwrap();
-        assert_eq!(said.stamp.lineage, Lineage { generation: 3, nonce: 9 });
-        assert_eq!((said.stamp.sequence.as_u64(), said.age.as_millis()), (41, 500));
+        assert_eq!(said.lineage, Lineage { generation: 3, nonce: 9 });
+        assert_eq!((said.sequence.as_u64(), said.age.as_millis()), (41, 500));
         assert_eq!(read_said("a", "nonsense", 2_000), None);
     }
 }

@@ -22,8 +22,8 @@ fn key(fields: &[(Field, &str)]) -> CacheKey {
 }
 
 /// A page of so many prices with a link to the next.
-fn page(prices: usize) -> StoredResponse {
-    let prices = vec![r#"{"ProductId":68719489871,"BasePrice":9.50}"#; prices].join(",");
+fn page(prices_count: usize) -> StoredResponse {
+    let prices = vec![r#"{"ProductId":68719489871,"BasePrice":9.50}"#; prices_count].join(",");
     let plain = format!(
         r#"{{"value":[{prices}],"@odata.nextLink":"https://origin/Commerce/Products/GetActivePrices?$skip=1"}}"#
     );
@@ -49,7 +49,12 @@ fn page(prices: usize) -> StoredResponse {
             (Field::Operation, "POST Products/GetActivePrices"),
             (Field::Body, r#"{"activeDate":now,"productIds":[68719489871]}"#),
         ]),
-        stamp: Stamp { lineage: LINEAGE, sequence: Sequence::from_u64(1_234_567) },
+        stamp: Stamp {
+            lineage: LINEAGE,
+            sequence: Sequence::from_u64(1_234_567),
+            // Version 1 knows of none.
+            nonce: Nonce(prices_count as u64 - 1),
+        },
         freshness: Freshness {
             received_at: Timestamp::from_millis(1_777_284_000_123),
             initial_age: seconds(2),
@@ -251,7 +256,7 @@ fn each_field_is_checked() {
 
 #[test]
 fn a_link_that_would_break_the_body_is_refused() {
-    let body = b"\x0b\0\x0b[\"a\",\"bc\"]\n";
+    let body = b"\0\x0b\0\x0b[\"a\",\"bc\"]\n"; // the nonce, and the body
     let with = |flag: &[u8], links: &[u8]| {
         decoded(&[&page_head(), flag, links, body].concat()).map(|_| ())
     };
@@ -287,7 +292,7 @@ fn span() -> impl Strategy<Value = Duration> {
 prop_compose! {
     fn response()(
         (oun, body, repeats) in (".{0,20}", ".{0,200}", 1..20usize),
-        (generation, nonce, sequence) in any::<(u64, u64, u64)>(),
+        (generation, nonce, sequence, of_stamp) in any::<(u64, u64, u64, u64)>(),
         (received_at, status) in (any::<u64>(), 100..1_000u16),
         spans in proptest::array::uniform5(span()),
         (must_revalidate, verbatim) in (any::<bool>(), any::<bool>()),
@@ -316,7 +321,11 @@ prop_compose! {
         let tag = |id: &String| Tag::new(crate::operation::Class::Price, crate::tag::TagKind::Item, id);
         StoredResponse {
             key: key(&[(Field::Oun, &oun), (Field::Body, &body)]),
-            stamp: Stamp { lineage: Lineage { generation, nonce }, sequence: Sequence::from_u64(sequence) },
+            stamp: Stamp {
+                lineage: Lineage { generation, nonce },
+                sequence: Sequence::from_u64(sequence),
+                nonce: Nonce(of_stamp),
+            },
             freshness: Freshness {
                 received_at: Timestamp::from_millis(received_at),
                 initial_age,
