@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use csu_edge::clock::Clock;
 use csu_edge::config::{Config, GenericPolicy, Redis};
 use http::StatusCode;
 use redis::streams::StreamRangeReply;
@@ -79,6 +80,12 @@ async fn a_soft_purge_makes_answers_stale_on_every_node() {
         assert_eq!(got.cache_status(), "csu-edge; hit; ttl=0; detail=stale-while-revalidate");
         assert!(node.send(price()).await.is_hit(), "it is not of its class");
     }
+    until("two wait for the third", async || {
+        let [a, b, c] = &nodes;
+        let followers = a.led("follow").await + b.led("follow").await + c.led("follow").await;
+        (followers == 2.0).then_some(())
+    })
+    .await;
     origin.release();
     for node in &nodes {
         until("it is new", async || (name(&node.send(product()).await) == "20").then_some(()))
@@ -395,4 +402,31 @@ async fn what_a_write_changed_while_the_plane_was_away_is_told_when_it_is_back()
     proxy.set(Fault::Pass);
     b.applied(before + 1).await;
     assert_eq!(b.get(URL).await.text(), "2");
+}
+
+#[tokio::test]
+async fn a_purge_that_falls_due_while_the_plane_is_away_is_made_up_for() {
+    let server = Server::start(&[]).await;
+    let proxy = FaultProxy::before(server.address()).await;
+    let origin = Origin::start(selling(10)).await;
+    let [b] = nodes(&origin.service_root(), &impatient(redis_at(server.address()))).await;
+    let through = named(&impatient(redis_at(proxy.address())), "cut-off");
+    let a = node(&origin.service_root(), through, |_| ()).await;
+    a.fenced(false).await;
+    let due = Clock::system().now() + Duration::from_secs(2);
+    let event = json!({"class": "price", "items": ["82000"], "effectiveAt": due.to_string()});
+    let told = a.push(&event).await["sequence"].as_u64().unwrap();
+    b.applied(told).await;
+    assert_eq!(a.metric("csu_edge_purges_scheduled").await, 1.0);
+    proxy.set(Fault::Hang);
+    Clock::system().sleep_until(due + Duration::from_millis(500)).await;
+    a.fenced(true).await;
+    assert_eq!(a.metric("csu_edge_purges_scheduled").await, 1.0, "it cannot be told");
+    assert_eq!(b.sequence().await, told);
+    proxy.set(Fault::Pass);
+    b.applied(told + 1).await;
+    until("nothing waits", async || {
+        (a.metric("csu_edge_purges_scheduled").await == 0.0).then_some(())
+    })
+    .await;
 }
