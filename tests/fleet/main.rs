@@ -1,6 +1,13 @@
 //! Nodes on one Redis: a response fetched by one is a hit on all, and a purge acknowledged by one
 //! holds on all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
