@@ -266,8 +266,8 @@ impl Fleet {
             let Some(lineage) = self.lineage() else { return Err(Unacknowledged::Unreachable) };
             match self.number_in(lineage, request).await {
                 Ok(Position { sequence, nonce }) => {
-                    self.replicate().await?;
                     self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
+                    self.replicate().await?;
                     return Ok(Stamp { lineage, sequence, nonce });
                 }
                 Err(Failed::Link(error)) => {

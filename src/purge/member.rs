@@ -234,10 +234,18 @@ impl Member {
         let Some(nonce) = report.nonce else {
             return self.renewal(report.lineage, report.sequence);
         };
+        // What was told before, and is not there any more, was lost before it was followed.
+        let newest = Position { sequence: report.sequence, nonce };
+        let was_lost = |told: Position| {
+            told.sequence > newest.sequence
+                || told.sequence == newest.sequence && told.nonce != newest.nonce
+        };
+        if self.unmet.back().is_some_and(|(_, told)| was_lost(*told)) {
+            return self.renewal(report.lineage, report.sequence);
+        }
         if self.unmet.len() == MAX_UNMET {
             self.unmet.pop_front();
         }
-        let newest = Position { sequence: report.sequence, nonce };
         self.unmet.push_back((beat.sent_at, newest));
         Verdict::Sound
     }
@@ -394,6 +402,16 @@ mod tests {
         assert_eq!(member.judge(beat, &report(MINE, &theirs, beat.seen)), Verdict::Sound);
         member.follow(MINE, entry(6, 60), nonce(50));
         assert!(matches!(member.vouched_from(), Err(Verdict::Renew { .. })));
+    }
+
+    #[test]
+    fn what_was_told_and_lost_before_it_was_followed_is_noticed() {
+        for log in [vec![entry(5, 50)], vec![entry(5, 50), entry(6, 61)]] {
+            let mut member = Member::at(MINE, entry(5, 50));
+            assert_eq!(judged(&mut member, MINE, &[entry(5, 50), entry(6, 60)]), Verdict::Sound);
+            let verdict = judged(&mut member, MINE, &log);
+            assert!(matches!(verdict, Verdict::Renew { .. }), "{verdict:?}");
+        }
     }
 
     #[test]

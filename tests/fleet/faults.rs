@@ -167,7 +167,8 @@ async fn a_redis_that_refuses_connections_is_ridden_out() {
 #[tokio::test]
 async fn garbage_is_ridden_out() {
     let scene = Scene::new().await.connections_fail_by(Fault::Garbage).await;
-    assert!(scene.replaced("tier", "garbled").await >= 1.0);
+    // The driver ends a connection by itself once it has read what it cannot.
+    assert!(scene.replaced("tier", "lost").await >= 1.0);
 }
 
 #[tokio::test]

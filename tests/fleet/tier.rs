@@ -431,20 +431,20 @@ async fn an_unsafe_request_through_one_node_invalidates_the_url_on_the_other() {
 }
 
 #[tokio::test]
-async fn who_wants_a_stored_answer_or_none_is_answered_by_the_node_alone() {
+async fn who_wants_a_stored_answer_or_none_is_given_another_nodes_but_no_fetch() {
     let server = Server::start(&[]).await;
     let origin = Origin::start(|_| with_field(answer("1"), "cache-control", "max-age=600")).await;
     let redis = patient(redis_at(server.address()));
     let [a, b] = nodes_with(&origin.service_root(), &redis, by_url).await;
     let only_if_cached = || request("GET", URL, &[("cache-control", "only-if-cached")]);
-    a.get(URL).await;
-    a.shared("written", 1.0).await;
-    assert!(a.send(only_if_cached()).await.is_hit());
     let got = b.send(only_if_cached()).await;
     assert_eq!(got.status, StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(got.cache_status(), "csu-edge; detail=only-if-cached");
-    assert_shared(&b.get(URL).await);
-    assert!(b.send(only_if_cached()).await.is_hit());
+    assert_eq!(origin.requests(), 0);
+    a.get(URL).await;
+    a.shared("written", 1.0).await;
+    assert!(a.send(only_if_cached()).await.is_hit());
+    assert_shared(&b.send(only_if_cached()).await);
     assert_eq!(origin.requests(), 1);
 }
 

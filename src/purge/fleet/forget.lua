@@ -5,8 +5,8 @@
 local horizon = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[2])
 local step = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[3])
 for at = 1, #step[2], 2 do
-  local written = tonumber(string.match(step[2][at + 1], ' (%d+)$') or '0')
-  if written < horizon then
+  local written = string.match(step[2][at + 1], ' (%d+)$')
+  if written and tonumber(written) < horizon then
     redis.call('HDEL', KEYS[1], step[2][at])
   end
 end

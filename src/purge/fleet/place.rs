@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::wire::{AsOf, Entry};
+use super::wire::Entry;
 use super::{Failed, Fleet};
 use crate::purge::member::{Beat, Member, Position, Report, Step, Verdict};
 use crate::purge::{Lineage, PurgeRequest, Sequence, Stamp};
@@ -22,6 +22,18 @@ enum Left {
 impl From<LinkError> for Left {
     fn from(error: LinkError) -> Self {
         Self::Lost(error)
+    }
+}
+
+/// What is being told, and is to be told once more unless that ends well.
+struct Untold<'a> {
+    fleet: &'a Fleet,
+    request: PurgeRequest,
+}
+
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        self.fleet.untold.lock().merge(std::mem::take(&mut self.request));
     }
 }
 
@@ -70,7 +82,7 @@ impl Fleet {
         let asked = held.as_ref().map(|member| member.beat(self.clock.monotonic()));
         let seen = asked.map_or(Sequence::default(), |beat| beat.seen.sequence);
         let generation = asked.map_or(0, |beat| beat.lineage.generation).saturating_add(1);
-        let (mut report, mut as_of) = self.begin(None, generation, seen, seen).await?;
+        let (mut report, mut as_of) = self.wire.begin(None, generation, seen, seen).await?;
 
         let mut unproven = false;
         if let (Some(mut member), Some(beat)) = (held, asked) {
@@ -80,7 +92,7 @@ impl Fleet {
                 Verdict::CatchUp => unproven = true,
                 Verdict::Renew { instead_of, generation, past } => {
                     tracing::warn!(generation, "acknowledged purges are lost: beginning anew");
-                    (report, as_of) = self.begin(instead_of, generation, past, seen).await?;
+                    (report, as_of) = self.wire.begin(instead_of, generation, past, seen).await?;
                 }
             }
         }
@@ -88,17 +100,22 @@ impl Fleet {
         let (Some(lineage), Some(nonce)) = (report.lineage, report.nonce) else {
             let generation =
                 report.lineage.map_or(0, |old| old.generation).max(generation).saturating_add(1);
-            self.begin(report.lineage, generation, report.sequence.max(seen), seen).await?;
+            self.wire.begin(report.lineage, generation, report.sequence.max(seen), seen).await?;
             return Err(Left::Verdict(Verdict::Enter));
         };
 
         self.plane.lower_fence();
         let marks = self.plane.marks();
         let now = self.clock.monotonic();
-        let scan = self.wire.scan(as_of, |mark| {
+        let scan = self.wire.scan(lineage, as_of, |mark| {
             marks.note(&mark.tag, mark.mode, mark.number, now.saturating_sub(mark.age));
         });
-        scan.await?;
+        if !scan.await? {
+            tracing::warn!("the purges' marks are lost: beginning anew");
+            let generation = lineage.generation.saturating_add(1);
+            self.wire.begin(report.lineage, generation, report.sequence.max(seen), seen).await?;
+            return Err(Left::Verdict(Verdict::Enter));
+        }
         tracing::info!(
             generation = lineage.generation,
             sequence = report.sequence.as_u64(),
@@ -127,35 +144,20 @@ impl Fleet {
         self.applied.send_replace(Some(stamp));
         if (is_other || unproven) && asked.is_some() {
             let again = self.outstanding.lock().all(self.clock.monotonic());
-            self.say(lineage, &again).await?;
+            self.untold.lock().merge(again);
         }
         self.tell_untold(lineage).await
     }
 
-    async fn begin(
-        &self,
-        instead_of: Option<Lineage>,
-        generation: u64,
-        past: Sequence,
-        seen: Sequence,
-    ) -> Result<(Report, AsOf), LinkError> {
-        let lineage = Lineage { generation, nonce: rand::random() };
-        self.wire.begin(instead_of, lineage, past, seen).await
-    }
-
-    /// Tells the others what they could not be told when it happened.
+    /// Tells the others what they could not be told when it happened, or were told by a Redis that
+    /// has lost it since.
     async fn tell_untold(&self, lineage: Lineage) -> Result<(), Left> {
-        let untold = std::mem::take(&mut *self.untold.lock());
-        let said = self.say(lineage, &untold).await;
-        if said.is_err() {
-            self.untold.lock().merge(untold);
-        }
-        said
-    }
-
-    async fn say(&self, lineage: Lineage, request: &PurgeRequest) -> Result<(), Left> {
-        match self.number_in(lineage, request).await {
-            Ok(_) => Ok(()),
+        let mut untold = Untold { fleet: self, request: std::mem::take(&mut self.untold.lock()) };
+        match self.number_in(lineage, &untold.request).await {
+            Ok(_) => {
+                untold.request = PurgeRequest::default();
+                Ok(())
+            }
             Err(Failed::Moved) => Err(Left::Verdict(Verdict::Enter)),
             Err(Failed::Link(error)) => Err(error.into()),
         }

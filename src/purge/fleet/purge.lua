@@ -3,9 +3,9 @@
 -- ARGV: lineage, nonce, entries to keep, most tags, most URLs, whether somebody waits for the fleet,
 --       tags purged hard, tags purged softly (each list separated by spaces)
 -- Returns the number and what is purged beside; or 0 and the lineage that stands.
-local lineage = redis.call('GET', KEYS[1])
+local lineage = standing()
 if lineage ~= ARGV[1] then
-  return {0, lineage or ''}
+  return {0, lineage}
 end
 -- Each entry names the nonce of the one before it.
 local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
@@ -37,6 +37,7 @@ if #urls > 0 and redis.call('HLEN', KEYS[5]) + #urls / 2 > tonumber(ARGV[5]) the
 end
 if redis.call('HLEN', KEYS[4]) + #tags / 2 > tonumber(ARGV[4]) then
   redis.call('UNLINK', KEYS[4], KEYS[5])
+  redis.call('HSET', KEYS[4], 'lineage', lineage)
   tags, urls = {}, {}
   beside = '*'
 end

@@ -10,7 +10,7 @@ local function report(seen)
   local sequence = redis.call('GET', KEYS[2]) or '0'
   local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
   return {
-    redis.call('GET', KEYS[1]) or '',
+    standing(),
     sequence,
     nonce(redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1), sequence .. '-0'),
     nonce(redis.call('XRANGE', KEYS[3], seen .. '-0', seen .. '-0'), seen .. '-0'),

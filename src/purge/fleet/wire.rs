@@ -2,10 +2,10 @@
 //!
 //! | key, under `{prefix:purge}` | holds |
 //! |---|---|
-//! | `lineage` | the lineage, as `generation-nonce` |
+//! | `lineage` | the lineage, as `generation-nonce`, and the server that it was begun on |
 //! | `seq` | the number of the last purge |
-//! | `log` | a stream: one entry a purge, its number as id, with lineage, nonce and tags |
-//! | `tags` | a hash: mode and tag → number and time of its last purge |
+//! | `log` | a stream: one entry a purge, its number as id, with lineage, nonce, the nonce of the one before it, and tags |
+//! | `tags` | a hash: mode and tag → number and time of its last purge; and the lineage, so that its loss shows |
 //! | `urls` | the same for what unsafe requests invalidate |
 //! | `nodes` | a hash: node → lineage, applied number and time of its last beat |
 //! | `upkeep` | whose turn it is to forget what is old |
@@ -24,22 +24,28 @@ use crate::purge::{Lineage, Nonce, PurgeMode, PurgeRequest, Sequence, Stamp};
 use crate::redis::{Command, Link, LinkError};
 use crate::tag::Tag;
 
-static PURGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("purge.lua")));
-static BEAT: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("report.lua"), include_str!("beat.lua"))));
-static BEGIN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("report.lua"), include_str!("begin.lua"))));
+/// A script with the functions that it needs before it.
+macro_rules! script {
+    ($($file:literal),+) => { LazyLock::new(|| Script::new(concat!($(include_str!($file)),+))) };
+}
+
+static PURGE: LazyLock<Script> = script!("standing.lua", "purge.lua");
+static BEAT: LazyLock<Script> = script!("standing.lua", "report.lua", "beat.lua");
+static BEGIN: LazyLock<Script> = script!("standing.lua", "report.lua", "begin.lua");
+static FORGET: LazyLock<Script> = script!("forget.lua");
 /// A script, so that in a cluster the one is asked that has the plane.
 static INSPECT: LazyLock<Script> = LazyLock::new(|| {
     Script::new("return string.match(redis.call('INFO', 'memory'), 'maxmemory_policy:(%S+)')")
 });
-static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("forget.lua")));
 
 /// Entries of the log that are read, and applied, at once.
 const READ_ENTRIES: usize = 100;
 
 /// Fields of a hash that a step of a scan looks at.
 const SCAN_FIELDS: usize = 1_000;
+
+/// The field of the marks' hash that tells whose they are.
+const LINEAGE_FIELD: &str = "lineage";
 
 /// How long a read of the log waits for something to come.
 const READ_WAIT: Duration = Duration::from_secs(1);
@@ -196,11 +202,12 @@ impl Wire {
         Ok(read_report(&told).0)
     }
 
-    /// Begins a lineage in the place of another, if that one still stands. Tells what stands then.
+    /// Begins a lineage in the place of another, if that one still stands, of that generation at
+    /// least. Tells what stands then.
     pub(super) async fn begin(
         &self,
         instead_of: Option<Lineage>,
-        lineage: Lineage,
+        generation: u64,
         past: Sequence,
         seen: Sequence,
     ) -> Result<(Report, AsOf), LinkError> {
@@ -208,17 +215,20 @@ impl Wire {
         let mut call = BEGIN.prepare_invoke();
         call.key(&keys.lineage).key(&keys.sequence).key(&keys.log).key(&keys.tags).key(&keys.urls);
         call.arg(seen.as_u64()).arg(instead_of.map_or_else(String::new, |old| old.to_string()));
-        call.arg(lineage.to_string()).arg(past.as_u64()).arg(self.nonce().0);
+        call.arg(generation).arg(rand::random::<u64>()).arg(past.as_u64()).arg(self.nonce().0);
         let told: [String; 6] = self.beats.invoke(Command::Begin, self.limit, call).await?;
         Ok(read_report(&told))
     }
 
-    /// Reads every mark.
+    /// Reads every mark of a lineage. Whether they are all there: a hash that was lost has only what
+    /// came after.
     pub(super) async fn scan(
         &self,
+        lineage: Lineage,
         as_of: AsOf,
         mut note: impl FnMut(Mark),
-    ) -> Result<(), LinkError> {
+    ) -> Result<bool, LinkError> {
+        let (lineage, mut is_whole) = (lineage.to_string(), false);
         for hash in [&self.keys.tags, &self.keys.urls] {
             let mut cursor = 0_u64;
             loop {
@@ -226,16 +236,17 @@ impl Wire {
                 step.arg(hash).arg(cursor).arg("COUNT").arg(SCAN_FIELDS);
                 let told = self.beats.ask(Command::Scan, self.limit, step).await?;
                 let (next, fields): (u64, Vec<(String, String)>) = told;
-                let marks =
-                    fields.iter().filter_map(|(field, value)| read_mark(field, value, as_of));
-                marks.for_each(&mut note);
+                for (field, value) in &fields {
+                    is_whole |= field == LINEAGE_FIELD && *value == lineage;
+                    read_mark(field, value, as_of).into_iter().for_each(&mut note);
+                }
                 if next == 0 {
                     break;
                 }
                 cursor = next;
             }
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     /// Waits for entries that follow a number, for a while. `None` is one that cannot be read.
