@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::Body;
@@ -26,7 +27,7 @@ use crate::odata::ServiceRootError;
 use crate::operation::{Catalogue, CatalogueError};
 use crate::origin::{OriginClient, SetupError};
 use crate::proxy::{Engine, Proxy};
-use crate::purge::Purger;
+use crate::purge::{Purger, Stamp};
 use crate::redis::RedisSetupError;
 use crate::server::{self, Counters, Drained, Handler, Peer, Plan, Server};
 use crate::tls::{LiveTls, UnusableTls};
@@ -202,6 +203,15 @@ impl Node {
     /// Where the node listens.
     pub const fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Up to where this node has applied the fleet's purges, as it applies them: for who measures how
+    /// long that takes. `None` on a node without others.
+    pub fn applied(&self) -> Option<watch::Receiver<Option<Stamp>>> {
+        match &self.sharing.purger {
+            Purger::Alone(_) => None,
+            Purger::Fleet(fleet) => Some(fleet.applied()),
+        }
     }
 
     /// Accepts no more, finishes what runs within `listen.drain_for`, and ends. The control

@@ -149,6 +149,12 @@ impl Fleet {
         self.member.lock().as_ref().is_some_and(|member| member.recognises(stamp))
     }
 
+    /// Up to where this node has applied the log; `None` until it has joined. A receiver may miss
+    /// numbers, and is woken more often than they change.
+    pub fn applied(&self) -> watch::Receiver<Option<Stamp>> {
+        self.applied.subscribe()
+    }
+
     /// Waits until the node has joined and can vouch for what it knows.
     pub async fn joined(&self) {
         let mut applied = self.applied.subscribe();
