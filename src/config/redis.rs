@@ -52,7 +52,8 @@ pub struct RedisPurge {
     pub fence_after: Duration,
     /// Time for a purge or a heartbeat. Default 1 s.
     pub command_timeout: Duration,
-    /// Purges kept in the log; a node that is further behind starts anew. Default 100,000.
+    /// Purges kept in the log, one of more than ten tags in the place of several; a node that is
+    /// further behind starts anew. Default 100,000.
     pub log_entries: u64,
     /// Replicas that must have a purge before it is acknowledged. Default 0.
     pub replicas: u32,

@@ -64,7 +64,7 @@ fn purge(section: &Section<'_>) -> RedisPurge {
     section.set("heartbeat", &mut purge.heartbeat, duration(10 * MILLISECOND..=10 * SECOND));
     section.set("fence_after", &mut purge.fence_after, duration(100 * MILLISECOND..=MINUTE));
     section.set("command_timeout", &mut purge.command_timeout, duration(WAIT));
-    section.set("log_entries", &mut purge.log_entries, count(1..=10_000_000));
+    section.set("log_entries", &mut purge.log_entries, count(1_000..=10_000_000));
     section.set("replicas", &mut purge.replicas, count(0..=10));
     section.set("fleet_timeout", &mut purge.fleet_timeout, duration(WAIT));
     section.set("boot_timeout", &mut purge.boot_timeout, duration(Duration::ZERO..=HOUR));

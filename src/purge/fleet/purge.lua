@@ -28,6 +28,7 @@ local function gather(list, mode)
 end
 gather(hard, 'h:')
 gather(soft, 's:')
+local entry_tags = (#tags + #urls) / 2
 
 -- What anyone can fill is bounded apart: past it all URLs are purged at once.
 if #urls > 0 and redis.call('HLEN', KEYS[5]) + #urls / 2 > tonumber(ARGV[5]) then
@@ -54,6 +55,8 @@ local function write(key, fields)
 end
 write(KEYS[4], tags)
 write(KEYS[5], urls)
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], number .. '-0',
+-- The log is bounded in tags too: one of more than ten takes the room of several.
+local keep = math.ceil(tonumber(ARGV[3]) * 10 / math.max(10, entry_tags))
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', keep, number .. '-0',
   'l', lineage, 'n', ARGV[2], 'h', hard, 's', soft, 'w', ARGV[6], 'a', after)
 return {tonumber(number), beside}
