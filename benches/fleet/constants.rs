@@ -13,8 +13,12 @@ use tokio::task::JoinSet;
 use crate::shelf::tag;
 use crate::support::redis::server::Server;
 
-const PURGE: &str = include_str!("../../src/purge/fleet/purge.lua");
+const PURGE: &str = concat!(
+    include_str!("../../src/purge/fleet/standing.lua"),
+    include_str!("../../src/purge/fleet/purge.lua")
+);
 const BEAT: &str = concat!(
+    include_str!("../../src/purge/fleet/standing.lua"),
     include_str!("../../src/purge/fleet/report.lua"),
     include_str!("../../src/purge/fleet/beat.lua")
 );
@@ -65,7 +69,9 @@ impl Spent {
 impl Plane {
     async fn start() -> Arc<Self> {
         let server = Server::start(&[]).await;
-        server.command(&["SET", &key("lineage"), LINEAGE]).await;
+        let (run, replication) = (server.info("run_id").await, server.info("master_replid").await);
+        let stands_on = format!("{LINEAGE} {}{}", run.unwrap(), replication.unwrap());
+        server.command(&["SET", &key("lineage"), &stands_on]).await;
         Arc::new(Self { server, purge: Script::new(PURGE), numbers: AtomicUsize::new(0) })
     }
 
@@ -74,7 +80,7 @@ impl Plane {
         // A million of them, again and again.
         let list: Vec<String> = (first..first + tags).map(|at| tag(at % 1_000_000)).collect();
         let mut call = self.purge.prepare_invoke();
-        for name in ["lineage", "sequence", "log", "tags", "urls"] {
+        for name in ["lineage", "seq", "log", "tags", "urls"] {
             call.key(key(name));
         }
         call.arg(LINEAGE).arg(rand::random::<u64>()).arg(LOG_ENTRIES);
@@ -239,14 +245,14 @@ async fn beats() {
     println!("beats, one after the other, on a log of {LOG_ENTRIES} entries");
     let plane = Plane::start().await;
     plane.purge_on(1, 16, LOG_ENTRIES).await;
-    let seen: u64 = plane.server.query(&["GET", &key("sequence")]).await.unwrap();
+    let seen: u64 = plane.server.query(&["GET", &key("seq")]).await.unwrap();
     let script = Script::new(BEAT);
     let mut redis = plane.server.connect().await;
     let spent = plane.spent(async {
         let most = 10_000;
         for at in 0..most {
             let mut call = script.prepare_invoke();
-            for name in ["lineage", "sequence", "log", "nodes"] {
+            for name in ["lineage", "seq", "log", "nodes"] {
                 call.key(key(name));
             }
             call.arg(seen).arg(format!("node-{}", at % 10)).arg(LINEAGE).arg(seen);

@@ -12,7 +12,7 @@ use crate::tag::{Tag, TagHash, TagSet};
 
 /// Readers of different entries meet on one of these locks only when a purge has moved the
 /// sequence since their entry was last checked.
-const SHARDS: usize = 64;
+const SHARDS: usize = 256;
 
 type Marks = HashMap<TagHash, Mark, BuildDigestHasher>;
 
