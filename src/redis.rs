@@ -23,4 +23,5 @@ pub use command::{Command, Role};
 pub use connection::Connection;
 pub use dial::RedisSetupError;
 pub use failure::{Failure, LinkError};
+pub(crate) use link::LOG_WAIT;
 pub use link::{Link, LinkRules};

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::member::{Member, Position};
+use super::member::{Member, Position, Standing};
 use super::plane::{PurgePlane, PurgeState};
 use super::purger::Unacknowledged;
 use super::{Lineage, PurgeRequest, Rule, Sequence, Stamp};
@@ -24,22 +24,24 @@ use crate::clock::Clock;
 use crate::config;
 use crate::metrics::Metrics;
 use crate::redis::{Link, LinkError};
-use crate::tag::Tag;
+use crate::tag::{Tag, TagSet};
 
 use outstanding::Outstanding;
 use wire::{Bounds, Numbered, Wire};
 
-/// Tags of one entry of the log. More would keep Redis from everything else for milliseconds.
-const MAX_TAGS_PER_ENTRY: usize = 1_000;
+/// Tags of one entry of the log: what Redis does between two other commands.
+const MAX_TAGS_PER_ENTRY: usize = 250;
 
 /// Entries of one purge that are on their way at once.
-const ENTRIES_UNDER_WAY: usize = 16;
+const ENTRIES_UNDER_WAY: usize = 2;
 
 /// Lineages that may begin while a purge is tried.
 const MAX_TRIES: usize = 3;
 
-/// How often it is asked who has applied a purge. Who is told that somebody waits beats at once.
-const SPREAD_EVERY: Duration = Duration::from_millis(5);
+/// The first pause before it is asked again who has applied a purge; each is twice the one before, up
+/// to the last. Who is told that somebody waits beats soon.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LAST_LOOK: Duration = Duration::from_millis(80);
 
 /// What the fleet's plane is made of.
 pub struct Settings {
@@ -75,6 +77,7 @@ pub struct Fleet {
     untold: Mutex<PurgeRequest>,
     applied: watch::Sender<Option<Stamp>>,
     beat_now: Notify,
+    tell_now: Notify,
 }
 
 /// Who has applied a purge.
@@ -84,18 +87,44 @@ pub struct Spread {
     pub applied: Vec<String>,
     /// The live nodes that have not.
     pub pending: Vec<String>,
+    /// Whether the plane has told.
+    pub is_known: bool,
 }
 
 impl Spread {
     /// As it is answered to whoever waited.
     pub fn to_json(&self) -> Value {
-        json!({ "applied": self.applied, "pending": self.pending })
+        match self.is_known {
+            true => json!({ "applied": self.applied, "pending": self.pending }),
+            false => json!({ "unknown": true }),
+        }
+    }
+}
+
+/// What is being told to the others, and is to be told once more unless that ends well.
+struct Untold<'a> {
+    fleet: &'a Fleet,
+    request: PurgeRequest,
+}
+
+impl<'a> Untold<'a> {
+    const fn of(fleet: &'a Fleet, request: PurgeRequest) -> Self {
+        Self { fleet, request }
+    }
+}
+
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        self.fleet.keep_untold(std::mem::take(&mut self.request));
     }
 }
 
 /// Why one try at a purge came to nothing.
 enum Failed {
+    /// Another lineage stands, or is about to.
     Moved,
+    /// The answer came so late that nothing can be told from it.
+    Overtaken,
     Link(LinkError),
 }
 
@@ -134,6 +163,7 @@ impl Fleet {
             untold: Mutex::default(),
             applied: watch::Sender::new(None),
             beat_now: Notify::new(),
+            tell_now: Notify::new(),
         });
         let task = tokio::spawn(Arc::clone(&fleet).run());
         (fleet, AbortOnDropHandle::new(task))
@@ -174,7 +204,9 @@ impl Fleet {
 
     /// Purges the tags on every node.
     pub(super) async fn purge(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
-        let stamp = self.number(request).await?;
+        let stamp = self.number(request).await.inspect_err(|error| {
+            tracing::warn!(%error, tags = request.len(), "a purge is not acknowledged");
+        })?;
         // So that what this node fetches from now on is stamped late enough to be kept. The purge is
         // in force already, so it does no harm if that takes too long.
         let mut applied = self.applied.subscribe();
@@ -192,34 +224,47 @@ impl Fleet {
     pub(super) async fn invalidate(
         &self,
         tags: Vec<Tag>,
-        since: Option<Stamp>,
+        watched: Option<(&TagSet, Stamp)>,
     ) -> (Stamp, PurgeState) {
-        let request = PurgeRequest { hard: tags, soft: Vec::new() };
-        let numbered = tokio::time::timeout(self.patience, self.number(&request)).await;
-        match numbered {
-            Ok(Ok(stamp)) => {
-                // Between the two numbers there was no other purge.
-                let is_next = since.is_some_and(|since| {
-                    since.lineage == stamp.lineage && since.sequence.next() == stamp.sequence
-                });
-                let state = if is_next { PurgeState::Usable } else { PurgeState::HardPurged };
-                (stamp, state)
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.plane.mark_unnumbered(&request);
-                let mut untold = self.untold.lock();
-                untold.merge(request);
-                if untold.len() > self.bounds.max_urls {
-                    *untold = PurgeRequest::of(Tag::generic());
-                }
-                (self.plane.stamp(), PurgeState::HardPurged)
-            }
+        let meanwhile = watched.map(|(tags, since)| self.plane.state_since(tags, since));
+        // In force here before anything is waited for: the origin has changed, and the client may
+        // leave. Told to the others by the way for what could not be told, unless it goes at once.
+        let mut untold = Untold::of(self, PurgeRequest { hard: tags, soft: Vec::new() });
+        self.plane.mark_unnumbered(&untold.request);
+        let numbered = tokio::time::timeout(self.patience, self.number(&untold.request)).await;
+        let Ok(Ok(stamp)) = numbered else {
+            return (self.plane.stamp(), PurgeState::HardPurged);
+        };
+        untold.request = PurgeRequest::default();
+        // Between the two numbers there was no other purge.
+        let is_next = watched.is_some_and(|(_, since)| {
+            since.lineage == stamp.lineage && since.sequence.next() == stamp.sequence
+        });
+        match meanwhile {
+            Some(state) if is_next => (stamp, state),
+            _ => (stamp, PurgeState::HardPurged),
         }
+    }
+
+    /// Keeps what is to be told. Anyone can make the requests that invalidate URLs, so of those there
+    /// are no more than can be remembered: past it all URLs are purged at once.
+    fn keep_untold(&self, request: PurgeRequest) {
+        if request.is_empty() {
+            return;
+        }
+        let mut untold = self.untold.lock();
+        untold.merge(request);
+        untold.deduplicate();
+        if untold.hard.iter().filter(|tag| tag.is_generic()).count() > self.bounds.max_urls {
+            untold.hard.retain(|tag| !tag.is_generic());
+            untold.hard.push(Tag::generic());
+        }
+        self.tell_now.notify_one();
     }
 
     /// Waits until every live node has applied the purges up to the stamp, or for a time limit.
     pub(super) async fn spread(&self, stamp: Stamp) -> Spread {
-        let mut spread = Spread::default();
+        let mut spread = Spread { is_known: false, ..Spread::default() };
         let waiting = async {
             // Whoever applies this one beats at once.
             let nothing = PurgeRequest::default();
@@ -228,12 +273,14 @@ impl Fleet {
                 Numbered::Stands(entry, _) => entry.sequence.max(stamp.sequence),
                 Numbered::Moved => stamp.sequence,
             };
+            let mut pause = FIRST_LOOK;
             loop {
                 spread = self.look_around(stamp.lineage, last).await?;
                 if spread.pending.is_empty() {
                     return Ok::<_, LinkError>(());
                 }
-                self.clock.sleep(SPREAD_EVERY).await;
+                self.clock.sleep(pause).await;
+                pause = (pause * 2).min(LAST_LOOK);
             }
         };
         let limit = self.clock.sleep(self.settings.fleet_timeout);
@@ -249,7 +296,7 @@ impl Fleet {
     /// Who has applied the purges up to the stamp by now. A node that was not heard of for as long
     /// as its fence takes to fall serves nothing strict, and is not waited for.
     async fn look_around(&self, lineage: Lineage, sequence: Sequence) -> Result<Spread, LinkError> {
-        let mut spread = Spread::default();
+        let mut spread = Spread { is_known: true, ..Spread::default() };
         let nodes = self.wire.nodes().await?;
         let live = nodes.into_iter().filter(|said| said.age <= self.settings.fence_after);
         for said in live {
@@ -267,19 +314,21 @@ impl Fleet {
 
     /// Has a purge numbered, and puts it in force here.
     async fn number(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
+        // Before it is sent: whoever comes into another lineage meanwhile must say it again.
+        self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
         let mut applied = self.applied.subscribe();
         for _ in 0..MAX_TRIES {
             let Some(lineage) = self.lineage() else { return Err(Unacknowledged::Unreachable) };
             match self.number_in(lineage, request).await {
                 Ok(Position { sequence, nonce }) => {
-                    self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
-                    self.replicate().await?;
+                    self.replicate(lineage).await?;
                     return Ok(Stamp { lineage, sequence, nonce });
                 }
                 Err(Failed::Link(error)) => {
-                    tracing::warn!(%error, tags = request.len(), "a purge cannot be said to stand");
+                    tracing::debug!(%error, tags = request.len(), "a purge cannot be said to stand");
                     return Err(Unacknowledged::Unreachable);
                 }
+                Err(Failed::Overtaken) => {}
                 Err(Failed::Moved) => {
                     self.beat_now.notify_one();
                     let moved = applied.wait_for(|applied| {
@@ -319,11 +368,14 @@ impl Fleet {
         match self.wire.purge(lineage, piece, self.bounds, false).await? {
             Numbered::Moved => Err(Failed::Moved),
             Numbered::Stands(entry, request) => {
-                if let Some(member) = &mut *self.member.lock()
-                    && let Err(verdict) = member.acknowledge(lineage, entry)
-                {
-                    tracing::warn!(?verdict, "a purge was given a number that was given before");
-                    return Err(Failed::Moved);
+                let known = self.member.lock().as_mut().map(|m| m.acknowledge(lineage, entry));
+                match known {
+                    Some(Standing::Unknown) => return Err(Failed::Overtaken),
+                    Some(Standing::Contradicts) => {
+                        tracing::warn!("a purge was given a number that was given before");
+                        return Err(Failed::Moved);
+                    }
+                    Some(Standing::Stands) | None => {}
                 }
                 let Position { sequence, nonce } = entry;
                 let stamp = Stamp { lineage, sequence, nonce };
@@ -336,14 +388,15 @@ impl Fleet {
     }
 
     /// Waits for as many replicas as are asked for.
-    async fn replicate(&self) -> Result<(), Unacknowledged> {
+    async fn replicate(&self, lineage: Lineage) -> Result<(), Unacknowledged> {
         let wanted = self.settings.replicas;
         if wanted == 0 {
             return Ok(());
         }
-        match self.wire.wait(wanted).await {
-            Ok(have) if have >= wanted => Ok(()),
-            Ok(_) => Err(Unacknowledged::TooFewReplicas),
+        match self.wire.wait(lineage, wanted, self.bounds).await {
+            Ok(Some(have)) if have >= wanted => Ok(()),
+            Ok(Some(_)) => Err(Unacknowledged::TooFewReplicas),
+            Ok(None) => Err(Unacknowledged::BeginningAnew),
             Err(_) => Err(Unacknowledged::Unreachable),
         }
     }

@@ -94,6 +94,18 @@ pub enum Step {
     Leave(Verdict),
 }
 
+/// Whether a purge of a node's own stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Standing {
+    /// As far as the node can tell.
+    Stands,
+    /// The node has applied more by now than it remembers the nonces of: it may stand.
+    Unknown,
+    /// The node has seen another entry of that number. So purges are lost, and answers that are
+    /// stamped with that number would pass for later ones.
+    Contradicts,
+}
+
 /// A node's place in the fleet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Member {
@@ -150,35 +162,39 @@ impl Member {
     pub fn succeed(&mut self, held: &Self) {
         for (&sequence, &nonce) in &held.own {
             // What contradicts it shows as it is followed.
-            let _ = self.acknowledge(held.lineage, Position { sequence, nonce });
+            self.acknowledge(held.lineage, Position { sequence, nonce });
         }
     }
 
     /// Takes in that a purge of its own stands as this entry.
-    ///
-    /// # Errors
-    /// It has seen another entry of that number, so purges are lost, and answers that it has stamped
-    /// with that number would pass for later ones.
-    pub fn acknowledge(&mut self, lineage: Lineage, entry: Position) -> Result<(), Verdict> {
+    pub fn acknowledge(&mut self, lineage: Lineage, entry: Position) -> Standing {
         if lineage != self.lineage {
-            return Ok(());
+            return Standing::Stands;
         }
         let known = match entry.sequence <= self.applied {
-            true => Some(self.nonce_applied_at(entry.sequence)),
-            false => self.own.insert(entry.sequence, entry.nonce).map(Some),
+            true => match self.nonce_applied_at(entry.sequence) {
+                None => return Standing::Unknown,
+                known => known,
+            },
+            false => self.own.insert(entry.sequence, entry.nonce),
         };
-        if known.is_some_and(|known| known != Some(entry.nonce)) {
-            return Err(self.renewal(Some(lineage), entry.sequence));
+        if self.own.len() > MAX_RECENT {
+            self.own.pop_first();
+        }
+        if known.is_some_and(|known| known != entry.nonce) {
+            return Standing::Contradicts;
         }
         if entry.sequence > self.seen.sequence {
             self.seen = entry;
         }
-        Ok(())
+        Standing::Stands
     }
 
     fn nonce_applied_at(&self, sequence: Sequence) -> Option<Nonce> {
-        let applied = self.recent.iter().rev().find(|entry| entry.sequence == sequence);
-        applied.map(|entry| entry.nonce)
+        // One after the other, without a gap.
+        let first = self.recent.front()?.sequence.as_u64();
+        let at = usize::try_from(sequence.as_u64().checked_sub(first)?).ok()?;
+        self.recent.get(at).map(|entry| entry.nonce)
     }
 
     /// Takes in the next entry of the log, and the nonce of the one that it was written after. A
@@ -351,7 +367,7 @@ mod tests {
         let member = || {
             let mut member = Member::at(MINE, entry(5, 50));
             // Its own, not applied yet.
-            member.acknowledge(MINE, entry(7, 70)).unwrap();
+            assert_eq!(member.acknowledge(MINE, entry(7, 70)), Standing::Stands);
             member
         };
         for (name, log) in [
@@ -458,17 +474,18 @@ mod tests {
         let mut member = Member::at(MINE, entry(5, 50));
         member.follow(MINE, entry(6, 60), nonce(50));
         // The log may tell of a purge before its answer comes.
-        assert_eq!(member.acknowledge(MINE, entry(6, 60)), Ok(()));
-        assert!(member.acknowledge(MINE, entry(6, 61)).is_err());
-        assert_eq!(member.acknowledge(MINE, entry(9, 90)), Ok(()));
-        assert!(member.acknowledge(MINE, entry(9, 91)).is_err());
+        assert_eq!(member.acknowledge(MINE, entry(6, 60)), Standing::Stands);
+        assert_eq!(member.acknowledge(MINE, entry(6, 61)), Standing::Contradicts);
+        assert_eq!(member.acknowledge(MINE, entry(4, 40)), Standing::Unknown);
+        assert_eq!(member.acknowledge(MINE, entry(9, 90)), Standing::Stands);
+        assert_eq!(member.acknowledge(MINE, entry(9, 91)), Standing::Contradicts);
     }
 
     #[test]
     fn a_purge_of_its_own_is_missed_even_if_a_later_one_stands() {
         let mut member = Member::at(MINE, entry(5, 50));
-        member.acknowledge(MINE, entry(6, 60)).unwrap();
-        member.acknowledge(MINE, entry(8, 80)).unwrap();
+        member.acknowledge(MINE, entry(6, 60));
+        member.acknowledge(MINE, entry(8, 80));
         let step = member.follow(MINE, entry(6, 61), nonce(50));
         assert!(matches!(step, Step::Leave(Verdict::Renew { .. })), "{step:?}");
     }

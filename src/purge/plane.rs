@@ -92,9 +92,12 @@ impl Standing {
             return if stamp.sequence < self.usable_from { state.max(unknown) } else { state };
         }
         match &self.before {
-            Some(before) if before.lineage == stamp.lineage => {
-                before.table.state_of(tags, stamp.sequence).max(unknown)
-            }
+            // Every purge of this lineage came after what the one before has stamped.
+            Some(before) if before.lineage == stamp.lineage => before
+                .table
+                .state_of(tags, stamp.sequence)
+                .max(self.table.state_of(tags, Sequence::default()))
+                .max(unknown),
             // Nothing is known of its purges, hard ones included.
             _ => PurgeState::HardPurged,
         }
@@ -286,8 +289,13 @@ impl PurgePlane {
         true
     }
 
-    /// Puts a purge in force here that could not be numbered: what was fetched up to now is dead,
-    /// and what is fetched until the next number too.
+    /// Whether anything of that was purged since the stamp, as far as this node knows by now.
+    pub fn state_since(&self, tags: &TagSet, stamp: Stamp) -> PurgeState {
+        self.standing.load().state_of(tags, stamp, Strictness::Lenient)
+    }
+
+    /// Puts a purge in force here that has no number yet: what was fetched up to now is dead, and
+    /// what is fetched until the next number too.
     pub(super) fn mark_unnumbered(&self, request: &PurgeRequest) {
         let mut invalidated = self.order.lock();
         let standing = self.standing.load();

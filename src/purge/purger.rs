@@ -77,7 +77,7 @@ impl Purger {
     ) -> (Stamp, PurgeState) {
         match self {
             Self::Alone(plane) => plane.invalidate(tags, watched),
-            Self::Fleet(fleet) => fleet.invalidate(tags, watched.map(|(_, stamp)| stamp)).await,
+            Self::Fleet(fleet) => fleet.invalidate(tags, watched).await,
         }
     }
 

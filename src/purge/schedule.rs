@@ -144,19 +144,31 @@ impl Schedule {
         let shared = &self.shared;
         let Effect { mut at_once, gathered } = now;
         let place = Place::reserve(shared, &later)?;
-        let of_searches = shared.state.lock().gathering.admit(gathered, shared.clock.now());
-        at_once.merge(of_searches.clone());
-        let stamp = match shared.purge(at_once, "event").await {
-            Ok(stamp) => stamp,
-            Err(error) => {
-                shared.state.lock().gathering.take_back(of_searches);
-                shared.changed.notify_one();
-                return Err(error.into());
-            }
-        };
+        let searches = shared.state.lock().gathering.admit(gathered, shared.clock.now());
+        let mut searches = Searches { shared, searches };
+        at_once.merge(searches.searches.clone());
+        let stamp = shared.purge(at_once, "event").await?;
+        searches.searches = PurgeRequest::default();
         place.fill(later);
         shared.changed.notify_one();
         Ok(stamp)
+    }
+}
+
+/// Purges of searches that are under way, some of them of earlier events; taken back unless they
+/// stand in the end.
+struct Searches<'a> {
+    shared: &'a Shared,
+    searches: PurgeRequest,
+}
+
+impl Drop for Searches<'_> {
+    fn drop(&mut self) {
+        if !self.searches.is_empty() {
+            let searches = std::mem::take(&mut self.searches);
+            self.shared.state.lock().gathering.take_back(searches);
+            self.shared.changed.notify_one();
+        }
     }
 }
 

@@ -34,16 +34,17 @@ pub struct LinkRules {
     pub longest_command: Duration,
 }
 
+/// How long a read of the log waits for something to come.
+pub(crate) const LOG_WAIT: Duration = Duration::from_secs(1);
+
 impl LinkRules {
     /// As configured, for a link of this role.
     pub fn new(redis: &Redis, role: Role) -> Self {
         let plane = &redis.purge;
         let (probe_timeout, longest_command) = match role {
             Role::Tier => (redis.command_timeout, redis.command_timeout.max(redis.write_timeout)),
-            Role::Purge | Role::Beat => {
-                (plane.command_timeout, plane.command_timeout.max(plane.fleet_timeout))
-            }
-            Role::Follow => (plane.command_timeout, plane.command_timeout + plane.fence_after),
+            Role::Purge | Role::Beat => (plane.command_timeout, plane.command_timeout),
+            Role::Follow => (plane.command_timeout, plane.command_timeout + LOG_WAIT),
         };
         Self {
             connect_timeout: redis.connect_timeout,

@@ -37,6 +37,9 @@ pub use lease::Lease;
 /// Bytes of a value past which it is written and read off the serving threads.
 const LARGE_BYTES: usize = 64 << 10;
 
+/// The same of an encoded value, whose body may be many times as long.
+const LARGE_ENCODED_BYTES: usize = 8 << 10;
+
 /// The first pause before it is looked again whether another node's answer has come; each is twice
 /// the one before, up to the last.
 const FIRST_LOOK: Duration = Duration::from_millis(4);
@@ -192,7 +195,7 @@ impl SharedTier {
         if bytes.len() > self.settings.max_value_bytes {
             return Err("too-large");
         }
-        let decoded = if bytes.len() < LARGE_BYTES {
+        let decoded = if bytes.len() < LARGE_ENCODED_BYTES {
             self.settings.reader.read(&bytes)
         } else {
             let settings = Arc::clone(&self.settings);

@@ -303,6 +303,31 @@ async fn what_is_kept_by_token_leaves_the_node_only_with_a_secret_for_that() {
 }
 
 #[tokio::test]
+async fn what_came_with_credentials_or_sets_a_cookie_stays_in_the_node() {
+    let server = Server::start(&[]).await;
+    let origin = Origin::start(|seen| {
+        let mut answer = with_field(answer("1"), "cache-control", "public, max-age=600");
+        answer = with_field(answer, "vary", "authorization");
+        if seen.target.ends_with("cookie.json") {
+            answer = with_field(answer, "set-cookie", "who=somebody");
+        }
+        answer
+    })
+    .await;
+    let redis = patient(redis_at(server.address()));
+    let [a] = nodes_with(&origin.service_root(), &redis, by_url).await;
+    let token = [("authorization", "Bearer of-somebody")];
+    for (target, headers) in [(URL, &token[..]), ("/Commerce/media/cookie.json", &[])] {
+        a.get_with(target, headers).await;
+        assert!(a.get_with(target, headers).await.is_hit(), "{target}: kept in memory");
+    }
+    // Written behind what came before it.
+    a.send(price()).await;
+    a.shared("written", 1.0).await;
+    assert_eq!(responses(&server).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_value_past_the_bound_stays_in_memory() {
     let server = Server::start(&[]).await;
     // Nothing that can be made much smaller.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
+use http::header::SET_COOKIE;
 
 use super::super::lookup::Lookup;
 use super::super::resource::Resource;
 use super::super::{Engine, Errand};
 use crate::cache_key::CacheKey;
 use crate::caching::cache_control::RequestDirectives;
-use crate::purge::Strictness;
+use crate::purge::{PurgeState, Strictness};
 use crate::question::Partition;
 use crate::redis::LinkError;
 use crate::store::{Election, Lease, Selecting, SharedTier};
@@ -141,10 +142,20 @@ impl Engine {
         stored: &Arc<StoredResponse>,
         lease: Option<Lease>,
     ) {
-        let Some(tier) = self.shared.as_ref().filter(|_| self.may_share(errand)) else { return };
+        let Some(tier) = self.shared.as_ref().filter(|tier| tier.is_up() && self.may_share(errand))
+        else {
+            return;
+        };
         // A part would hide the whole, and what was fetched before this node had heard of the others
         // is of use to none of them.
         if stored.is_part() || stored.stamp.lineage.is_of_one_process() {
+            return;
+        }
+        // A cookie is for the one who asked first. What is dead on arrival would only stand in the
+        // way of what another node has fetched since.
+        if stored.headers.contains_key(SET_COOKIE)
+            || self.plane().state_since(&stored.tags, stored.stamp) == PurgeState::HardPurged
+        {
             return;
         }
         if let Errand::Resource(resource) = errand
@@ -171,7 +182,10 @@ impl Engine {
                 Partition::Anonymous => true,
                 Partition::Token(_) => self.shares_partitions(),
             },
-            Errand::Resource(resource) => !resource.is_personal(),
+            // A variant may have been selected by who asks, and its key names by what.
+            Errand::Resource(resource) => {
+                !resource.is_personal() && !resource.carries_credentials()
+            }
         }
     }
 

@@ -14,6 +14,7 @@ if standing() == ARGV[2] then
   -- Its answers are of no use any more, so its purges are not.
   redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5])
   redis.call('HSET', KEYS[4], 'lineage', lineage)
+  redis.call('HSET', KEYS[5], 'lineage', lineage)
   redis.call('XADD', KEYS[3], number .. '-0',
     'l', lineage, 'n', ARGV[6], 'h', '', 's', '', 'w', '0', 'a', '')
 end

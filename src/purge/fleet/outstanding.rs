@@ -27,7 +27,7 @@ pub(super) struct Outstanding {
 }
 
 impl Outstanding {
-    /// Keeps a purge that was acknowledged, by the monotonic clock.
+    /// Keeps a purge that is about to be acknowledged, by the monotonic clock.
     pub(super) fn keep(&mut self, request: PurgeRequest, now: Duration) {
         self.forget(now);
         self.tags += request.len();

@@ -5,13 +5,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::wire::Entry;
-use super::{Failed, Fleet};
+use super::{Failed, Fleet, Untold};
 use crate::purge::member::{Beat, Member, Position, Report, Step, Verdict};
-use crate::purge::{Lineage, PurgeRequest, Sequence, Stamp};
+use crate::purge::{PurgeRequest, Sequence, Stamp};
 use crate::redis::LinkError;
 
 /// How often old marks are forgotten, and nodes struck off that were not heard of for as long.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
+
+/// Tags that are applied in one go, and the pause after so many. A bulk purge would keep a core from
+/// requests for tens of milliseconds; it may take its time instead.
+const PART_TAGS: usize = 500;
+const BREATH: Duration = Duration::from_millis(1);
+
+fn tags_of(entries: &[Option<Entry>]) -> usize {
+    entries.iter().flatten().map(|entry| entry.request.len()).sum()
+}
+
+/// Entries in their order, in parts of so many tags, or a single entry of more.
+fn parts(entries: &[Option<Entry>]) -> impl Iterator<Item = &[Option<Entry>]> {
+    let mut rest = entries;
+    std::iter::from_fn(move || {
+        let mut tags = 0;
+        let is_within = |entry: &&Option<Entry>| {
+            let before = tags;
+            tags += entry.as_ref().map_or(0, |entry| entry.request.len());
+            before < PART_TAGS
+        };
+        let len = rest.iter().take_while(is_within).count();
+        let (part, after) = rest.split_at_checked(len)?;
+        rest = after;
+        (len > 0).then_some(part)
+    })
+}
+
+/// Beats come at most this many times as often as they must.
+const SOONER: u32 = 10;
 
 /// Why the node leaves its place.
 enum Left {
@@ -22,18 +51,6 @@ enum Left {
 impl From<LinkError> for Left {
     fn from(error: LinkError) -> Self {
         Self::Lost(error)
-    }
-}
-
-/// What is being told, and is to be told once more unless that ends well.
-struct Untold<'a> {
-    fleet: &'a Fleet,
-    request: PurgeRequest,
-}
-
-impl Drop for Untold<'_> {
-    fn drop(&mut self) {
-        self.fleet.untold.lock().merge(std::mem::take(&mut self.request));
     }
 }
 
@@ -49,6 +66,7 @@ impl Fleet {
                 Ok(()) => tokio::select! {
                     left = self.follow() => left,
                     left = self.beat_on() => left,
+                    left = self.tell_untold() => left,
                     left = self.upkeep() => left,
                 },
                 Err(left) => left,
@@ -144,22 +162,27 @@ impl Fleet {
         self.applied.send_replace(Some(stamp));
         if (is_other || unproven) && asked.is_some() {
             let again = self.outstanding.lock().all(self.clock.monotonic());
-            self.untold.lock().merge(again);
+            self.keep_untold(again);
         }
-        self.tell_untold(lineage).await
+        Ok(())
     }
 
     /// Tells the others what they could not be told when it happened, or were told by a Redis that
     /// has lost it since.
-    async fn tell_untold(&self, lineage: Lineage) -> Result<(), Left> {
-        let mut untold = Untold { fleet: self, request: std::mem::take(&mut self.untold.lock()) };
-        match self.number_in(lineage, &untold.request).await {
-            Ok(_) => {
-                untold.request = PurgeRequest::default();
-                Ok(())
+    async fn tell_untold(&self) -> Left {
+        loop {
+            self.tell_now.notified().await;
+            let Some(lineage) = self.lineage() else { return Left::Verdict(Verdict::Enter) };
+            let request = std::mem::take(&mut *self.untold.lock());
+            let mut untold = Untold::of(self, request);
+            match self.number_in(lineage, &untold.request).await {
+                Ok(_) => untold.request = PurgeRequest::default(),
+                Err(Failed::Moved) => return Left::Verdict(Verdict::Enter),
+                Err(Failed::Overtaken | Failed::Link(_)) => {
+                    drop(untold);
+                    self.clock.sleep(self.settings.heartbeat).await;
+                }
             }
-            Err(Failed::Moved) => Err(Left::Verdict(Verdict::Enter)),
-            Err(Failed::Link(error)) => Err(error.into()),
         }
     }
 
@@ -169,8 +192,13 @@ impl Fleet {
             let Some(stamp) = *self.applied.borrow() else { return Left::Verdict(Verdict::Enter) };
             match self.wire.read(stamp.sequence).await {
                 Ok(entries) => {
-                    if let Err(verdict) = self.take(&entries) {
-                        return Left::Verdict(verdict);
+                    for part in parts(&entries) {
+                        if let Err(verdict) = self.take(part) {
+                            return Left::Verdict(verdict);
+                        }
+                        if tags_of(part) >= PART_TAGS {
+                            tokio::time::sleep(BREATH).await;
+                        }
                     }
                 }
                 Err(error) => {
@@ -250,17 +278,14 @@ impl Fleet {
                         stuck_since = None;
                         self.wire.log.replace();
                     }
-                    if let Err(left) = self.tell_untold(beat.lineage).await {
-                        tracing::debug!("what happened while the plane was away is still untold");
-                        if let Left::Verdict(_) = left {
-                            return left;
-                        }
-                    }
                 }
                 Err(error) => tracing::debug!(%error, "a beat was not answered"),
             }
+            // Sooner where somebody waits for the fleet, but not as often as somebody may wait.
+            let rest = self.settings.heartbeat / SOONER;
+            self.clock.sleep(rest).await;
             tokio::select! {
-                () = self.clock.sleep(self.settings.heartbeat) => {}
+                () = self.clock.sleep(self.settings.heartbeat - rest) => {}
                 () = self.beat_now.notified() => {}
             }
         }
@@ -289,7 +314,8 @@ impl Fleet {
         loop {
             self.clock.sleep(FORGET_EVERY).await;
             let done = async {
-                if !self.wire.takes_turn(&self.node, FORGET_EVERY).await? {
+                // A Redis that is full refuses this, and is the one that must forget.
+                if !self.wire.takes_turn(&self.node, FORGET_EVERY).await.unwrap_or(true) {
                     return Ok(());
                 }
                 self.wire.forget(self.plane.remembered_for()).await?;

@@ -33,12 +33,14 @@ local entry_tags = (#tags + #urls) / 2
 -- What anyone can fill is bounded apart: past it all URLs are purged at once.
 if #urls > 0 and redis.call('HLEN', KEYS[5]) + #urls / 2 > tonumber(ARGV[5]) then
   redis.call('UNLINK', KEYS[5])
+  redis.call('HSET', KEYS[5], 'lineage', lineage)
   urls = {}
   beside = 'generic/*'
 end
 if redis.call('HLEN', KEYS[4]) + #tags / 2 > tonumber(ARGV[4]) then
   redis.call('UNLINK', KEYS[4], KEYS[5])
   redis.call('HSET', KEYS[4], 'lineage', lineage)
+  redis.call('HSET', KEYS[5], 'lineage', lineage)
   tags, urls = {}, {}
   beside = '*'
 end

@@ -17,11 +17,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ::redis::streams::{StreamId, StreamReadReply};
-use ::redis::{FromRedisValue, Script, cmd};
+use ::redis::{FromRedisValue, Script, ScriptInvocation, cmd};
 
 use crate::purge::member::{Beat, Position, Report};
 use crate::purge::{Lineage, Nonce, PurgeMode, PurgeRequest, Sequence, Stamp};
-use crate::redis::{Command, Link, LinkError};
+use crate::redis::{Command, LOG_WAIT, Link, LinkError};
 use crate::tag::Tag;
 
 /// A script with the functions that it needs before it.
@@ -33,7 +33,9 @@ static PURGE: LazyLock<Script> = script!("standing.lua", "purge.lua");
 static BEAT: LazyLock<Script> = script!("standing.lua", "report.lua", "beat.lua");
 static BEGIN: LazyLock<Script> = script!("standing.lua", "report.lua", "begin.lua");
 static FORGET: LazyLock<Script> = script!("forget.lua");
-/// A script, so that in a cluster the one is asked that has the plane.
+/// Scripts, so that in a cluster the server is asked that has the plane.
+static NODES: LazyLock<Script> =
+    LazyLock::new(|| Script::new("return {redis.call('HGETALL', KEYS[1]), redis.call('TIME')}"));
 static INSPECT: LazyLock<Script> = LazyLock::new(|| {
     Script::new("return string.match(redis.call('INFO', 'memory'), 'maxmemory_policy:(%S+)')")
 });
@@ -46,9 +48,6 @@ const SCAN_FIELDS: usize = 1_000;
 
 /// The field of the marks' hash that tells whose they are.
 const LINEAGE_FIELD: &str = "lineage";
-
-/// How long a read of the log waits for something to come.
-const READ_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 struct Keys {
@@ -161,13 +160,7 @@ impl Wire {
         is_waited_for: bool,
     ) -> Result<Numbered, LinkError> {
         let nonce = self.nonce();
-        let keys = &self.keys;
-        let mut call = PURGE.prepare_invoke();
-        call.key(&keys.lineage).key(&keys.sequence).key(&keys.log).key(&keys.tags).key(&keys.urls);
-        call.arg(lineage.to_string()).arg(nonce.0).arg(bounds.log_entries);
-        // A tag has a mark for each mode.
-        call.arg(bounds.max_tags.saturating_mul(2)).arg(bounds.max_urls);
-        call.arg(u8::from(is_waited_for)).arg(list(&request.hard)).arg(list(&request.soft));
+        let call = self.purge_call(lineage, nonce, &request, bounds, is_waited_for);
         let told = self.purges.invoke(Command::Purge, self.limit, call).await?;
         let (number, beside): (u64, String) = told;
         if number == 0 {
@@ -178,12 +171,45 @@ impl Wire {
         Ok(Numbered::Stands(Position { sequence, nonce }, request))
     }
 
-    /// How many replicas have the purges of this connection by now, or after half of the limit.
-    pub(super) async fn wait(&self, replicas: u32) -> Result<u32, LinkError> {
+    fn purge_call(
+        &self,
+        lineage: Lineage,
+        nonce: Nonce,
+        request: &PurgeRequest,
+        bounds: Bounds,
+        is_waited_for: bool,
+    ) -> ScriptInvocation<'static> {
+        let keys = &self.keys;
+        let mut call = PURGE.prepare_invoke();
+        call.key(&keys.lineage).key(&keys.sequence).key(&keys.log).key(&keys.tags).key(&keys.urls);
+        call.arg(lineage.to_string()).arg(nonce.0).arg(bounds.log_entries);
+        call.arg(bounds.max_tags).arg(bounds.max_urls);
+        call.arg(u8::from(is_waited_for)).arg(list(&request.hard)).arg(list(&request.soft));
+        call
+    }
+
+    /// How many replicas have all purges of the lineage so far, now or after half of the limit;
+    /// `None` where another lineage stands. `WAIT` speaks of what its own connection has written, so
+    /// a purge of nothing goes before it.
+    pub(super) async fn wait(
+        &self,
+        lineage: Lineage,
+        replicas: u32,
+        bounds: Bounds,
+    ) -> Result<Option<u32>, LinkError> {
+        let nothing = PurgeRequest::default();
+        let call = self.purge_call(lineage, self.nonce(), &nothing, bounds, false);
         let millis = u64::try_from(self.limit.as_millis() / 2).unwrap_or(u64::MAX);
         let mut wait = cmd("WAIT");
         wait.arg(replicas).arg(millis.max(1));
-        self.purges.ask(Command::Wait, self.limit, wait).await
+        let wait_for = |mut redis| async move {
+            let (number, _): (u64, String) = call.invoke_async(&mut redis).await?;
+            if number == 0 {
+                return Ok(None);
+            }
+            wait.query_async(&mut redis).await.map(Some)
+        };
+        self.purges.run(Command::Wait, self.limit, wait_for).await
     }
 
     /// Says how far this node is, and asks how the sequence stands.
@@ -252,9 +278,9 @@ impl Wire {
     /// Waits for entries that follow a number, for a while. `None` is one that cannot be read.
     pub(super) async fn read(&self, after: Sequence) -> Result<Vec<Option<Entry>>, LinkError> {
         let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(READ_ENTRIES).arg("BLOCK").arg(READ_WAIT.as_millis() as u64);
+        read.arg("COUNT").arg(READ_ENTRIES).arg("BLOCK").arg(LOG_WAIT.as_millis() as u64);
         read.arg("STREAMS").arg(&self.keys.log).arg(format!("{}-0", after.as_u64()));
-        let limit = READ_WAIT + self.limit;
+        let limit = LOG_WAIT + self.limit;
         let told: Option<StreamReadReply> = self.log.ask(Command::Follow, limit, read).await?;
         let streams = told.map_or_else(Vec::new, |told| told.keys);
         Ok(streams.iter().flat_map(|stream| &stream.ids).map(read_entry).collect())
@@ -262,12 +288,10 @@ impl Wire {
 
     /// How far each node said that it was.
     pub(super) async fn nodes(&self) -> Result<Vec<Said>, LinkError> {
-        let mut nodes = cmd("HGETALL");
-        nodes.arg(&self.keys.nodes);
-        let said: HashMap<String, String> =
-            self.beats.ask(Command::Fleet, self.limit, nodes).await?;
-        let told = self.beats.ask(Command::Fleet, self.limit, cmd("TIME")).await?;
-        let (seconds, micros): (u64, u64) = told;
+        let mut call = NODES.prepare_invoke();
+        call.key(&self.keys.nodes);
+        let told = self.purges.invoke(Command::Fleet, self.limit, call).await?;
+        let (said, (seconds, micros)): (HashMap<String, String>, (u64, u64)) = told;
         let now = seconds.saturating_mul(1_000).saturating_add(micros / 1_000);
         Ok(said.iter().filter_map(|(node, said)| read_said(node, said, now)).collect())
     }

@@ -97,3 +97,19 @@ fn more_tags_than_can_be_remembered_purge_everything_rather_than_lose_one() {
     let tags: TagSet = [tag("price/item:1")].into_iter().collect();
     assert_eq!(check(&plane, &tags, stamp), PurgeState::HardPurged);
 }
+
+#[test]
+fn what_is_purged_in_a_lineage_is_purged_of_the_one_before_too() {
+    let plane = plane();
+    let tags: TagSet = [tag("product/item:1")].into_iter().collect();
+    let before = plane.stamp();
+    let state = |strictness| plane.check(&tags, before, &LastFoundUsable::default(), strictness);
+    let (sequence, nonce) = (Sequence::from_u64(1), Nonce(1));
+    let lineage = Lineage { generation: 1, nonce: 1 };
+    plane.enter(Stamp { lineage, sequence, nonce }, plane.marks());
+    assert_eq!(state(Strictness::Lenient), PurgeState::SoftPurged);
+    assert_eq!(state(Strictness::Strict), PurgeState::HardPurged);
+    let purge = Position { sequence: sequence.next(), nonce };
+    plane.apply(lineage, [(purge, &hard("product/item:1"))]);
+    assert_eq!(state(Strictness::Lenient), PurgeState::HardPurged);
+}
