@@ -14,7 +14,7 @@ pub const LOG: &str = "{csu-edge:purge}:log";
 
 /// Copies the plane's keys from one name to another, those that are missing too.
 const COPY: &str = "
-for _, name in ipairs({'lineage', 'sequence', 'log', 'tags', 'urls'}) do
+for _, name in ipairs({'lineage', 'seq', 'log', 'tags', 'urls'}) do
   local from, to = ARGV[1] .. name, ARGV[2] .. name
   redis.call('UNLINK', to)
   redis.call('COPY', from, to)
