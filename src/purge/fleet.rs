@@ -1,7 +1,7 @@
 //! A node among others: purges are numbered by Redis, followed from its log, and vouched for by
 //! beats.
 //!
-//! One task owns the node's [`place`] in the fleet; whoever purges has the purge numbered there. What
+//! One task keeps the node's place in the fleet; whoever purges has the purge numbered there. What
 //! is to be concluded from what Redis says is [`super::member`]'s to decide.
 
 mod outstanding;
