@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::member::{Member, Position, Standing};
+use super::member::{Member, OwnPurge, Position};
 use super::plane::{PurgePlane, PurgeState};
 use super::purger::Unacknowledged;
 use super::{Lineage, PurgeRequest, Rule, Sequence, Stamp};
@@ -204,8 +204,12 @@ impl Fleet {
 
     /// Purges the tags on every node.
     pub(super) async fn purge(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
+        // Before it is sent: whoever comes into another lineage meanwhile must say it again.
+        self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
         let stamp = self.number(request).await.inspect_err(|error| {
             tracing::warn!(%error, tags = request.len(), "a purge is not acknowledged");
+            // Its sender brings it again, and tries must not pile up.
+            self.outstanding.lock().give_up(request);
         })?;
         // So that what this node fetches from now on is stamped late enough to be kept. The purge is
         // in force already, so it does no harm if that takes too long.
@@ -228,7 +232,7 @@ impl Fleet {
     ) -> (Stamp, PurgeState) {
         let meanwhile = watched.map(|(tags, since)| self.plane.state_since(tags, since));
         // In force here before anything is waited for: the origin has changed, and the client may
-        // leave. Told to the others by the way for what could not be told, unless it goes at once.
+        // leave. The others are told later where they cannot be told at once.
         let mut untold = Untold::of(self, PurgeRequest { hard: tags, soft: Vec::new() });
         self.plane.mark_unnumbered(&untold.request);
         let numbered = tokio::time::timeout(self.patience, self.number(&untold.request)).await;
@@ -314,8 +318,6 @@ impl Fleet {
 
     /// Has a purge numbered, and puts it in force here.
     async fn number(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
-        // Before it is sent: whoever comes into another lineage meanwhile must say it again.
-        self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
         let mut applied = self.applied.subscribe();
         for _ in 0..MAX_TRIES {
             let Some(lineage) = self.lineage() else { return Err(Unacknowledged::Unreachable) };
@@ -370,12 +372,12 @@ impl Fleet {
             Numbered::Stands(entry, request) => {
                 let known = self.member.lock().as_mut().map(|m| m.acknowledge(lineage, entry));
                 match known {
-                    Some(Standing::Unknown) => return Err(Failed::Overtaken),
-                    Some(Standing::Contradicts) => {
+                    Some(OwnPurge::Unknown) => return Err(Failed::Overtaken),
+                    Some(OwnPurge::Contradicts) => {
                         tracing::warn!("a purge was given a number that was given before");
                         return Err(Failed::Moved);
                     }
-                    Some(Standing::Stands) | None => {}
+                    Some(OwnPurge::Stands) | None => {}
                 }
                 let Position { sequence, nonce } = entry;
                 let stamp = Stamp { lineage, sequence, nonce };

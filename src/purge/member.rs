@@ -96,7 +96,7 @@ pub enum Step {
 
 /// Whether a purge of a node's own stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Standing {
+pub enum OwnPurge {
     /// As far as the node can tell.
     Stands,
     /// The node has applied more by now than it remembers the nonces of: it may stand.
@@ -167,13 +167,13 @@ impl Member {
     }
 
     /// Takes in that a purge of its own stands as this entry.
-    pub fn acknowledge(&mut self, lineage: Lineage, entry: Position) -> Standing {
+    pub fn acknowledge(&mut self, lineage: Lineage, entry: Position) -> OwnPurge {
         if lineage != self.lineage {
-            return Standing::Stands;
+            return OwnPurge::Stands;
         }
         let known = match entry.sequence <= self.applied {
             true => match self.nonce_applied_at(entry.sequence) {
-                None => return Standing::Unknown,
+                None => return OwnPurge::Unknown,
                 known => known,
             },
             false => self.own.insert(entry.sequence, entry.nonce),
@@ -182,12 +182,12 @@ impl Member {
             self.own.pop_first();
         }
         if known.is_some_and(|known| known != entry.nonce) {
-            return Standing::Contradicts;
+            return OwnPurge::Contradicts;
         }
         if entry.sequence > self.seen.sequence {
             self.seen = entry;
         }
-        Standing::Stands
+        OwnPurge::Stands
     }
 
     fn nonce_applied_at(&self, sequence: Sequence) -> Option<Nonce> {
@@ -367,7 +367,7 @@ mod tests {
         let member = || {
             let mut member = Member::at(MINE, entry(5, 50));
             // Its own, not applied yet.
-            assert_eq!(member.acknowledge(MINE, entry(7, 70)), Standing::Stands);
+            assert_eq!(member.acknowledge(MINE, entry(7, 70)), OwnPurge::Stands);
             member
         };
         for (name, log) in [
@@ -474,11 +474,11 @@ mod tests {
         let mut member = Member::at(MINE, entry(5, 50));
         member.follow(MINE, entry(6, 60), nonce(50));
         // The log may tell of a purge before its answer comes.
-        assert_eq!(member.acknowledge(MINE, entry(6, 60)), Standing::Stands);
-        assert_eq!(member.acknowledge(MINE, entry(6, 61)), Standing::Contradicts);
-        assert_eq!(member.acknowledge(MINE, entry(4, 40)), Standing::Unknown);
-        assert_eq!(member.acknowledge(MINE, entry(9, 90)), Standing::Stands);
-        assert_eq!(member.acknowledge(MINE, entry(9, 91)), Standing::Contradicts);
+        assert_eq!(member.acknowledge(MINE, entry(6, 60)), OwnPurge::Stands);
+        assert_eq!(member.acknowledge(MINE, entry(6, 61)), OwnPurge::Contradicts);
+        assert_eq!(member.acknowledge(MINE, entry(4, 40)), OwnPurge::Unknown);
+        assert_eq!(member.acknowledge(MINE, entry(9, 90)), OwnPurge::Stands);
+        assert_eq!(member.acknowledge(MINE, entry(9, 91)), OwnPurge::Contradicts);
     }
 
     #[test]

@@ -230,7 +230,7 @@ impl Shared {
         };
         // Nobody would bring it again: it is tried until it stands.
         while let Err(error) = self.purge(request.clone(), "schedule").await {
-            tracing::warn!(%error, tags = request.len(), "a purge that is due is put off");
+            tracing::debug!(%error, tags = request.len(), "a purge that is due is put off");
             self.clock.sleep(RETRY_DUE_AFTER).await;
         }
         self.state.lock().next_moment()

@@ -16,15 +16,6 @@ pub enum State {
 }
 
 impl State {
-    /// For logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half-open",
-            Self::Open => "open",
-        }
-    }
-
     /// For the gauge.
     pub const fn as_number(self) -> i64 {
         match self {

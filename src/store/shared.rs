@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ::redis::cmd;
 use http::HeaderName;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::variants;
@@ -39,6 +39,9 @@ const LARGE_BYTES: usize = 64 << 10;
 
 /// The same of an encoded value, whose body may be many times as long.
 const LARGE_ENCODED_BYTES: usize = 8 << 10;
+
+/// Bytes of responses that wait to be written, beside those that memory holds anyway.
+const QUEUE_BYTES: usize = 64 << 20;
 
 /// The first pause before it is looked again whether another node's answer has come; each is twice
 /// the one before, up to the last.
@@ -70,6 +73,8 @@ pub struct SharedTier {
     link: Link,
     settings: Arc<Settings>,
     queue: mpsc::Sender<Write>,
+    /// Bytes of responses that may yet wait to be written.
+    room: Arc<Semaphore>,
     metrics: Metrics,
     _writer: Arc<AbortOnDropHandle<()>>,
 }
@@ -100,7 +105,8 @@ const LEASE: &str = ":lease";
 /// What is to be written behind.
 #[derive(Debug)]
 enum Write {
-    Response(Arc<StoredResponse>, Option<Lease>),
+    /// With the room that it takes in the queue.
+    Response(Arc<StoredResponse>, Option<Lease>, OwnedSemaphorePermit),
     Selecting(CacheKey, Vec<Arc<[HeaderName]>>, Duration),
     Remove(SharedDigest),
     Release(SharedDigest),
@@ -143,7 +149,8 @@ impl SharedTier {
             metrics: metrics.clone(),
         };
         let writer = Arc::new(AbortOnDropHandle::new(tokio::spawn(writer.run(writes))));
-        Self { link, settings, queue, metrics, _writer: writer }
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        Self { link, settings, queue, room, metrics, _writer: writer }
     }
 
     /// Whether it can be read and written at present.
@@ -265,7 +272,12 @@ impl SharedTier {
 
     /// Writes a response behind, and lets go of its lease then.
     pub fn put(&self, response: &Arc<StoredResponse>, lease: Option<Lease>) {
-        self.queue(Write::Response(Arc::clone(response), lease));
+        // Memory may have let go of it while it waits here.
+        let bytes = u32::try_from(response.bytes()).unwrap_or(u32::MAX);
+        match Arc::clone(&self.room).try_acquire_many_owned(bytes) {
+            Ok(room) => self.queue(Write::Response(Arc::clone(response), lease, room)),
+            Err(_) => self.count_full_queue(),
+        }
     }
 
     /// Writes behind by which fields a URL's variants differ, for as long as one of them lives.
@@ -280,7 +292,11 @@ impl SharedTier {
 
     fn queue(&self, write: Write) {
         if self.queue.try_send(write).is_err() {
-            self.metrics.shared_writes.with_label_values(&["queue-full"]).inc();
+            self.count_full_queue();
         }
+    }
+
+    fn count_full_queue(&self) {
+        self.metrics.shared_writes.with_label_values(&["queue-full"]).inc();
     }
 }

@@ -5,7 +5,7 @@ mod joining;
 
 use std::time::Duration;
 
-use csu_edge::purge::member::{Beat, Member, Position, Report, Standing, Step, Verdict};
+use csu_edge::purge::member::{Beat, Member, OwnPurge, Position, Report, Step, Verdict};
 use csu_edge::purge::{Lineage, Sequence, Stamp};
 
 use joining::Phase;
@@ -188,7 +188,7 @@ impl Node {
         if member.stamp().lineage != lineage {
             return false;
         }
-        if member.acknowledge(lineage, at) != Standing::Stands && rules.own_nonces {
+        if member.acknowledge(lineage, at) != OwnPurge::Stands && rules.own_nonces {
             return false;
         }
         if tags.watched && rules.mark_ahead {

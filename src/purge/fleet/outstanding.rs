@@ -40,6 +40,14 @@ impl Outstanding {
         }
     }
 
+    /// Gives up the last such purge, which was not acknowledged.
+    pub(super) fn give_up(&mut self, request: &PurgeRequest) {
+        let at = self.kept.iter().rposition(|(_, kept)| kept == request);
+        if let Some((_, request)) = at.and_then(|at| self.kept.remove(at)) {
+            self.tags -= request.len();
+        }
+    }
+
     /// What is to be said again.
     pub(super) fn all(&mut self, now: Duration) -> PurgeRequest {
         self.forget(now);
@@ -87,6 +95,17 @@ mod tests {
         assert_eq!(outstanding.all(later).len(), 2, "the first is past its time");
         assert!(outstanding.all(later * 2).is_empty());
         assert_eq!(outstanding.tags, 0);
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_not_said_again() {
+        let mut outstanding = Outstanding::default();
+        outstanding.keep(items(0..2), Duration::ZERO);
+        outstanding.keep(items(2..3), Duration::ZERO);
+        outstanding.give_up(&items(0..2));
+        outstanding.give_up(&items(7..8));
+        assert_eq!(outstanding.all(Duration::ZERO), items(2..3));
+        assert_eq!(outstanding.tags, 1);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Writer {
 
     async fn write(&self, write: Write) {
         let result = match write {
-            Write::Response(response, lease) => {
+            Write::Response(response, lease, _room) => {
                 let result = self.write_response(&response).await;
                 // Only now: who waits for it looks for the answer first.
                 drop(lease);
