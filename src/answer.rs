@@ -2,6 +2,7 @@
 //!
 //! One pass over the body, without building it in memory.
 
+pub mod pieces;
 mod scan;
 
 use std::ops::Range;

@@ -48,10 +48,12 @@ pub enum Field {
     Variant = 13,
     /// A part of a representation, and not the whole.
     Part = 14,
+    /// What is asked for, of a list that is answered one by one.
+    Element = 15,
 }
 
 impl Field {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Origin,
         Self::Oun,
         Self::Language,
@@ -66,6 +68,7 @@ impl Field {
         Self::Body,
         Self::Variant,
         Self::Part,
+        Self::Element,
     ];
 
     /// The field as `/explain` names it.
@@ -85,6 +88,7 @@ impl Field {
             Self::Body => "body",
             Self::Variant => "variant",
             Self::Part => "part",
+            Self::Element => "element",
         }
     }
 }
@@ -236,9 +240,47 @@ impl CacheKeyBuilder {
 
     /// The key, with its digest under the process's secret.
     pub fn finish(self, seed: &[u8; 16]) -> CacheKey {
+        let KeyStem { full, hasher } = self.stem(seed);
+        CacheKey { digest: hasher.finish128().as_u128(), full }
+    }
+
+    /// What many keys begin with.
+    pub fn stem(self, seed: &[u8; 16]) -> KeyStem {
         let mut hasher = SipHasher13::new_with_key(seed);
         hasher.write(&self.full);
-        CacheKey { digest: hasher.finish128().as_u128(), full: self.full.into() }
+        KeyStem { full: self.full.into(), hasher }
+    }
+}
+
+/// What many keys begin with, hashed once for all of them.
+#[derive(Clone)]
+pub struct KeyStem {
+    full: Box<[u8]>,
+    hasher: SipHasher13,
+}
+
+impl KeyStem {
+    /// The key with one more field, which comes after those of the stem. `None` when the value is
+    /// longer than 4 GiB.
+    pub fn with(&self, field: Field, value: &[u8]) -> Option<CacheKey> {
+        let mut full = Vec::with_capacity(self.full.len() + 1 + size_of::<u32>() + value.len());
+        full.extend_from_slice(&self.full);
+        let CacheKeyBuilder { full } = CacheKeyBuilder { full }.field(field, value)?;
+        let mut hasher = self.hasher;
+        hasher.write(full.get(self.full.len()..)?);
+        Some(CacheKey { digest: hasher.finish128().as_u128(), full: full.into() })
+    }
+
+    /// The key that ends here.
+    pub fn key(&self) -> CacheKey {
+        CacheKey { digest: self.hasher.finish128().as_u128(), full: self.full.clone() }
+    }
+}
+
+/// The digest alone, as a key's.
+impl fmt::Debug for KeyStem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyStem({:032x})", self.hasher.finish128().as_u128())
     }
 }
 
@@ -272,6 +314,25 @@ mod tests {
         let (one, other) = (key(&QUESTION, &[1; 16]), key(&QUESTION, &[2; 16]));
         assert_ne!(one.digest(), other.digest());
         assert_eq!(one.shared_digest(), other.shared_digest());
+    }
+
+    #[test]
+    fn a_key_from_a_stem_is_the_key_of_all_its_fields() {
+        let seed = [3; 16];
+        let of = |fields: &[(Field, &str)]| {
+            let add = |key: CacheKeyBuilder, (field, value): &(Field, &str)| {
+                key.field(*field, value.as_bytes()).unwrap()
+            };
+            fields.iter().fold(CacheKeyBuilder::with_capacity(0), add)
+        };
+        let stem = of(&QUESTION).stem(&seed);
+        assert_eq!(stem.key(), key(&QUESTION, &seed));
+        for element in ["", "1", "68719489871", "{\"ProductId\":1}"] {
+            let whole = key(&[QUESTION[0], QUESTION[1], (Field::Element, element)], &seed);
+            let from_stem = stem.with(Field::Element, element.as_bytes()).unwrap();
+            assert_eq!(from_stem, whole);
+            assert_eq!(from_stem.digest(), whole.digest());
+        }
     }
 
     #[test]

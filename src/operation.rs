@@ -3,6 +3,7 @@
 mod built_in;
 mod catalogue;
 mod class;
+mod decomposition;
 mod field_path;
 mod id_kind;
 
@@ -12,6 +13,7 @@ use http::Method;
 
 pub use catalogue::{Catalogue, CatalogueError, CatalogueProblem, is_private_set};
 pub use class::Class;
+pub use decomposition::{DEFAULT_MAX_IDS, Decomposition};
 pub use field_path::FieldPath;
 pub use id_kind::IdKind;
 
@@ -102,6 +104,8 @@ pub struct Operation {
     pub inventory_in_attributes: bool,
     /// Whether a category named in the request always stands for its descendants too.
     pub covers_descendants: bool,
+    /// How its answer comes apart by what is asked for; `None` where it is kept whole.
+    pub decomposition: Option<Decomposition>,
 }
 
 impl Operation {

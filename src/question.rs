@@ -7,6 +7,7 @@
 
 mod accept;
 mod headers;
+mod listed;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -17,11 +18,13 @@ use crate::cache_key::{CacheKey, CacheKeyBuilder, Field};
 use crate::clock::Timestamp;
 use crate::config::KeyRules;
 use crate::dependency::{Id, Ids, RequestDependencies};
-use crate::odata::body::{self, BodyError, BodyRules, Scalar};
+use crate::odata::body::{self, BodyError, BodyRules, CanonicalBody, Scalar, Seen};
 use crate::odata::{Arguments, Literal, QueryOptions, ResourcePath, ServiceRoot, UrlError};
-use crate::operation::{IdKind, Operation};
+use crate::operation::{FieldPath, IdKind, Operation};
 
 use headers::KeyedHeaders;
+
+pub use listed::{ListedQuestion, Unit};
 
 /// Whose answers a request may be served with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -143,48 +146,59 @@ impl Unkeyable {
     }
 }
 
-impl Question {
+/// A request understood, whole or by what it lists.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// One question.
+    Whole(Question),
+    /// A question for a list of things each of which is answered by itself.
+    Listed(ListedQuestion),
+}
+
+impl Asked {
     /// Reads a request.
     ///
     /// # Errors
     /// [`Unkeyable`] when anything that could change the answer cannot be read with certainty.
     pub fn read(input: QuestionInput<'_>) -> Result<Self, Unkeyable> {
-        let QuestionInput { service_root, operation, mut path, rules, .. } = input;
-        if operation.method == Method::GET && !input.body.is_empty() {
-            return Err(Unkeyable::UnexpectedBody);
+        let reading = Reading::of(input)?;
+        let decomposition = reading.input.operation.decomposition.as_ref();
+        let apart = decomposition.and_then(|decomposition| {
+            let answered_whole = reading.answered_whole();
+            let prefer = reading.headers.prefer.as_deref();
+            Some((decomposition, listed::max_items(&reading.options, prefer, answered_whole)?))
+        });
+        let (mut body, named) =
+            reading.body(apart.map(|(decomposition, _)| &decomposition.list))?;
+        if let Some((decomposition, max_items)) = apart
+            && let Some(list) = &mut body.list
+            && let Some(units) = listed::units(std::mem::take(&mut list.elements), decomposition)
+            && let Some(list) = body.list.take()
+        {
+            let stem = reading.key(&list.canonical_rest)?.stem(reading.input.key_seed);
+            let rest = listed::Rest {
+                operation: reading.input.operation,
+                stem,
+                max_items,
+                path_and_query: reading.path_and_query()?,
+                headers: reading.headers.forward,
+                dependencies: named.beside_list(),
+            };
+            return Ok(Self::Listed(ListedQuestion::new(rest, units, list)));
         }
-        let mut options = QueryOptions::parse(input.query, &rules.ignored_query_options)?;
-        path.resolve_aliases(&mut options)?;
-        let headers = headers::read(input.headers, &operation.method, !input.body.is_empty())?;
+        reading.whole(body, named).map(Self::Whole)
+    }
+}
 
-        let mut named = Named::of(operation);
-        named.add_path(&path);
-        if let Some(oun) = &headers.oun {
-            named.add_text(IdKind::OperatingUnit, oun);
-        }
-        let body_rules = BodyRules {
-            sets: &operation.sets,
-            answered_whole: options.answered_whole().min(headers.page_size()),
-            now_parameter: operation.now_parameter.as_ref(),
-            now: input.now,
-            tolerance: rules.active_date_tolerance,
-        };
-        let body = body::canonicalise(input.body, &body_rules, &mut |member, value| {
-            named.add_member(member, value);
-        })?;
-
-        let path_and_query =
-            service_root.target(&path.target(&options)).ok_or(Unkeyable::TooLong)?;
-        let key =
-            Key { service_root, operation, path: &path, options: &options, headers: &headers }
-                .build(input.partition, &body.canonical)
-                .ok_or(Unkeyable::TooLong)?
-                .finish(input.key_seed);
-        Ok(Self {
-            key,
-            forward: Forward { path_and_query, headers: headers.forward, body: body.forward },
-            dependencies: named.into_dependencies(),
-        })
+impl Question {
+    /// Reads a request whose answer is kept whole.
+    ///
+    /// # Errors
+    /// As [`Asked::read`].
+    pub fn read(input: QuestionInput<'_>) -> Result<Self, Unkeyable> {
+        let reading = Reading::of(input)?;
+        let (body, named) = reading.body(None)?;
+        reading.whole(body, named)
     }
 
     /// The parts of the key, for `/explain`.
@@ -195,21 +209,78 @@ impl Question {
     }
 }
 
-/// The parts of a key that are not the body or the partition.
-struct Key<'a> {
-    service_root: &'a ServiceRoot,
-    operation: &'a Operation,
-    path: &'a ResourcePath,
-    options: &'a QueryOptions,
-    headers: &'a KeyedHeaders,
+/// A request of which all but the body is read.
+struct Reading<'a> {
+    input: QuestionInput<'a>,
+    options: QueryOptions,
+    headers: KeyedHeaders,
 }
 
-impl Key<'_> {
+impl<'a> Reading<'a> {
     /// Ordinary keys fit without growing.
     const CAPACITY: usize = 512;
 
-    fn build(&self, partition: Partition, body: &[u8]) -> Option<CacheKeyBuilder> {
-        let Self { service_root, operation, path, options, headers } = self;
+    fn of(mut input: QuestionInput<'a>) -> Result<Self, Unkeyable> {
+        let method = &input.operation.method;
+        let has_body = !input.body.is_empty();
+        if *method == Method::GET && has_body {
+            return Err(Unkeyable::UnexpectedBody);
+        }
+        let mut options = QueryOptions::parse(input.query, &input.rules.ignored_query_options)?;
+        input.path.resolve_aliases(&mut options)?;
+        let headers = headers::read(input.headers, method, has_body)?;
+        Ok(Self { input, options, headers })
+    }
+
+    /// How many things asked for by a list of them are answered whole.
+    fn answered_whole(&self) -> usize {
+        self.options.answered_whole().min(self.headers.page_size())
+    }
+
+    /// The body, and all that the request names.
+    fn body(&self, list: Option<&FieldPath>) -> Result<(CanonicalBody, Named<'a>), Unkeyable> {
+        let QuestionInput { operation, path, rules, now, body, .. } = &self.input;
+        let mut named = Named::of(operation);
+        named.add_path(path);
+        if let Some(oun) = &self.headers.oun {
+            named.add_text(IdKind::OperatingUnit, oun);
+        }
+        let body_rules = BodyRules {
+            sets: &operation.sets,
+            answered_whole: self.answered_whole(),
+            list,
+            now_parameter: operation.now_parameter.as_ref(),
+            now: *now,
+            tolerance: rules.active_date_tolerance,
+        };
+        let body = body::canonicalise(body, &body_rules, &mut |seen| named.add_seen(seen))?;
+        Ok((body, named))
+    }
+
+    fn whole(self, body: CanonicalBody, named: Named<'_>) -> Result<Question, Unkeyable> {
+        Ok(Question {
+            key: self.key(&body.canonical)?.finish(self.input.key_seed),
+            forward: Forward {
+                path_and_query: self.path_and_query()?,
+                headers: self.headers.forward,
+                body: body.forward,
+            },
+            dependencies: named.into_dependencies(),
+        })
+    }
+
+    fn path_and_query(&self) -> Result<PathAndQuery, Unkeyable> {
+        let QuestionInput { service_root, path, .. } = &self.input;
+        service_root.target(&path.target(&self.options)).ok_or(Unkeyable::TooLong)
+    }
+
+    fn key(&self, body: &[u8]) -> Result<CacheKeyBuilder, Unkeyable> {
+        self.key_with(body).ok_or(Unkeyable::TooLong)
+    }
+
+    fn key_with(&self, body: &[u8]) -> Option<CacheKeyBuilder> {
+        let Self { input, options, headers } = self;
+        let QuestionInput { service_root, operation, path, partition, .. } = input;
         let operation = format!("{} {}", operation.method, operation.name);
         CacheKeyBuilder::with_capacity(Self::CAPACITY + body.len())
             .field(Field::Origin, service_root.to_string().as_bytes())?
@@ -231,6 +302,8 @@ impl Key<'_> {
 struct Named<'a> {
     operation: &'a Operation,
     ids: Ids,
+    /// Those in the list that is told beside the body.
+    listed: Ids,
     covers_descendants: bool,
     names_card: bool,
 }
@@ -238,7 +311,14 @@ struct Named<'a> {
 impl<'a> Named<'a> {
     fn of(operation: &'a Operation) -> Self {
         let covers_descendants = operation.covers_descendants;
-        Self { operation, ids: Ids::default(), covers_descendants, names_card: false }
+        let known = RequestDependencies { covers_descendants, ..RequestDependencies::default() };
+        Self::continued(operation, known)
+    }
+
+    /// With what is known to be named already.
+    fn continued(operation: &'a Operation, known: RequestDependencies) -> Self {
+        let RequestDependencies { ids, covers_descendants, names_card } = known;
+        Self { operation, ids, listed: Ids::default(), covers_descendants, names_card }
     }
 
     fn add_path(&mut self, path: &ResourcePath) {
@@ -260,15 +340,16 @@ impl<'a> Named<'a> {
         }
     }
 
-    fn add_member(&mut self, member: &str, value: Scalar<'_>) {
+    fn add_seen(&mut self, Seen { member, value, in_list }: Seen<'_>) {
         match value {
             Scalar::Bool(true) if member.eq_ignore_ascii_case(DESCENDANTS) => {
                 self.covers_descendants = true;
             }
             Scalar::Number(text) | Scalar::Text(text) => {
                 self.names_card |= is_card(member) && !text.is_empty();
-                if let Some(kind) = self.kind_of(member) {
-                    self.add_text(kind, text);
+                if let (Some(kind), Some(id)) = (self.kind_of(member), Id::of_text(text)) {
+                    let ids = if in_list { &mut self.listed } else { &mut self.ids };
+                    ids.add(kind, id);
                 }
             }
             Scalar::Bool(_) | Scalar::Null => {}
@@ -296,6 +377,11 @@ impl<'a> Named<'a> {
     }
 
     fn into_dependencies(mut self) -> RequestDependencies {
+        self.ids.extend(std::mem::take(&mut self.listed));
+        self.beside_list()
+    }
+
+    fn beside_list(mut self) -> RequestDependencies {
         self.ids.settle();
         let Self { ids, covers_descendants, names_card, .. } = self;
         RequestDependencies { ids, covers_descendants, names_card }

@@ -70,6 +70,13 @@ impl Ids {
         &mut self.0[kind as usize]
     }
 
+    /// Adds those of another collection.
+    pub fn extend(&mut self, other: Self) {
+        for (ids, others) in self.0.iter_mut().zip(other.0) {
+            ids.extend(others);
+        }
+    }
+
     /// Puts the ids in order and drops repetitions.
     pub fn settle(&mut self) {
         for ids in &mut self.0 {

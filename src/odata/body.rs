@@ -35,6 +35,9 @@ const NOW: &[u8] = b"now";
 /// control character: in strings they are escaped.
 const NOW_MARK: u8 = 0;
 
+/// What stands before and behind the elements of the list that is to be told, meanwhile.
+const LIST_MARK: u8 = 1;
+
 /// What is known of an action's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyRules<'a> {
@@ -43,6 +46,8 @@ pub struct BodyRules<'a> {
     /// How many different elements of such a list the answer is whole for. Of a longer list it
     /// shows a part, which may be the first in the list's own order: that order then stays.
     pub answered_whole: usize,
+    /// The list that is to be told beside the body's form ([`CanonicalBody::list`]).
+    pub list: Option<&'a FieldPath>,
     /// The parameter that clients set to the present moment.
     pub now_parameter: Option<&'a FieldPath>,
     /// Our present moment.
@@ -59,6 +64,35 @@ pub struct CanonicalBody {
     /// The form for the origin: the same, but that a present moment is ours, so that a client's
     /// clock that is wrong cannot store the answer for another moment.
     pub forward: Bytes,
+    /// The list that the rules ask for, where the body has exactly one at that place.
+    pub list: Option<BodyList>,
+}
+
+/// A list taken out of a body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BodyList {
+    /// Its elements, each in canonical form; in the order in which they came, with repetitions.
+    pub elements: Vec<Box<str>>,
+    /// The canonical form of the body with the list empty.
+    pub canonical_rest: Bytes,
+    /// What is sent before the elements, and behind them.
+    pub forward_around: (Bytes, Bytes),
+}
+
+impl BodyList {
+    /// The body that is sent for these elements.
+    pub fn forward<'e>(&self, elements: impl Iterator<Item = &'e str>) -> Bytes {
+        let (before, behind) = &self.forward_around;
+        let mut body = before.to_vec();
+        for (i, element) in elements.enumerate() {
+            if i > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(element.as_bytes());
+        }
+        body.extend_from_slice(behind);
+        body.into()
+    }
 }
 
 /// A value without members, as it is given to the observer of a walk.
@@ -107,8 +141,18 @@ impl BodyError {
     }
 }
 
-/// Brings a body into its canonical form. `observe` is told each scalar with the name of the
-/// member that it, or the list around it, is the value of.
+/// A scalar and where it stands.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Seen<'a> {
+    /// The member that it, or the list around it, is the value of.
+    pub member: &'a str,
+    /// What it is.
+    pub value: Scalar<'a>,
+    /// Whether it stands in the list that is told beside the body.
+    pub in_list: bool,
+}
+
+/// Brings a body into its canonical form. `observe` is told each scalar.
 ///
 /// An empty body is canonical: it has no parameters.
 ///
@@ -117,10 +161,10 @@ impl BodyError {
 pub fn canonicalise(
     body: &[u8],
     rules: &BodyRules<'_>,
-    observe: &mut dyn FnMut(&str, Scalar<'_>),
+    observe: &mut dyn FnMut(Seen<'_>),
 ) -> Result<CanonicalBody, BodyError> {
     if body.is_empty() {
-        return Ok(CanonicalBody { canonical: Bytes::new(), forward: Bytes::new() });
+        return Ok(CanonicalBody { canonical: Bytes::new(), forward: Bytes::new(), list: None });
     }
     let text = std::str::from_utf8(body).map_err(|_| BodyError::Malformed)?;
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| BodyError::Malformed)?;
@@ -130,23 +174,70 @@ pub fn canonicalise(
         canonical: Vec::with_capacity(text.len()),
         names: Vec::new(),
         rules,
+        lists: Vec::new(),
+        is_in_list: false,
         observe,
     };
     if walk.peek() != Some(b'{') {
         return Err(BodyError::NotAnObject);
     }
     walk.value(0)?;
-    let written = walk.canonical;
-    if !written.contains(&NOW_MARK) {
-        let canonical = Bytes::from(written);
-        return Ok(CanonicalBody { forward: canonical.clone(), canonical });
-    }
-    let with_now_as = |moment: &[u8]| {
-        let pieces: Vec<&[u8]> = written.split(|&byte| byte == NOW_MARK).collect();
-        Bytes::from(pieces.join(moment))
-    };
+    let Walk { canonical: written, mut lists, .. } = walk;
     let our_moment = format!("\"{}\"", rules.now);
-    Ok(CanonicalBody { canonical: with_now_as(NOW), forward: with_now_as(our_moment.as_bytes()) })
+    let list = lists.pop().filter(|_| lists.is_empty());
+    let list = list.and_then(|elements| {
+        let mut around = written.split(|&byte| byte == LIST_MARK);
+        let (before, _, behind) = (around.next()?, around.next()?, around.next()?);
+        Some(BodyList {
+            elements,
+            canonical_rest: with_now(&[before, behind].concat(), NOW),
+            forward_around: (
+                with_now(before, our_moment.as_bytes()),
+                with_now(behind, our_moment.as_bytes()),
+            ),
+        })
+    });
+    let mut whole = written;
+    whole.retain(|&byte| byte != LIST_MARK);
+    if !whole.contains(&NOW_MARK) {
+        let canonical = Bytes::from(whole);
+        return Ok(CanonicalBody { forward: canonical.clone(), canonical, list });
+    }
+    Ok(CanonicalBody {
+        canonical: with_now(&whole, NOW),
+        forward: with_now(&whole, our_moment.as_bytes()),
+        list,
+    })
+}
+
+/// A text with the moment in the place of its marks.
+fn with_now(text: &[u8], moment: &[u8]) -> Bytes {
+    let pieces: Vec<&[u8]> = text.split(|&byte| byte == NOW_MARK).collect();
+    pieces.join(moment).into()
+}
+
+/// Tells the scalars of a value that is canonical already, such as an element of a list that is the
+/// value of `member`.
+///
+/// # Errors
+/// [`BodyError`] where the text is no such value.
+pub fn observe_value(
+    text: &str,
+    member: &str,
+    observe: &mut dyn FnMut(Seen<'_>),
+) -> Result<(), BodyError> {
+    let rules = BodyRules {
+        sets: &[],
+        answered_whole: 0,
+        list: None,
+        now_parameter: None,
+        now: Timestamp::default(),
+        tolerance: Duration::ZERO,
+    };
+    let names = vec![Cow::Borrowed(member)];
+    let (canonical, lists) = (Vec::new(), Vec::new());
+    let is_in_list = true;
+    Walk { text, at: 0, canonical, names, rules: &rules, lists, is_in_list, observe }.value(0)
 }
 
 /// A walk through a text that is known to be JSON.
@@ -157,7 +248,10 @@ struct Walk<'a, 'r> {
     /// The names of the members around the current place.
     names: Vec<Cow<'a, str>>,
     rules: &'r BodyRules<'r>,
-    observe: &'r mut dyn FnMut(&str, Scalar<'_>),
+    /// The elements of the list that is to be told; more than one where it is not clear which.
+    lists: Vec<Vec<Box<str>>>,
+    is_in_list: bool,
+    observe: &'r mut dyn FnMut(Seen<'_>),
 }
 
 /// Where a member stands in the canonical text, without a comma.
@@ -215,6 +309,8 @@ impl<'a> Walk<'a, '_> {
         self.at += 1;
         let start = self.canonical.len();
         self.canonical.push(b'[');
+        let is_told = self.rules.list.is_some_and(|path| path.matches(&self.names));
+        self.is_in_list |= is_told;
         let mut elements = Vec::new();
         while self.peek() != Some(b']') {
             if !elements.is_empty() {
@@ -227,16 +323,32 @@ impl<'a> Walk<'a, '_> {
         }
         self.at += 1;
         self.canonical.push(b']');
+        if is_told {
+            self.is_in_list = false;
+            let texts = elements.iter().map(|element| std::str::from_utf8(self.written(element)));
+            let texts: Result<Vec<_>, _> = texts.map(|text| text.map(Box::from)).collect();
+            self.lists.push(texts.map_err(|_| BodyError::Malformed)?);
+        }
         if self.rules.sets.iter().any(|path| path.matches(&self.names)) {
             self.rewrite_set(start, elements);
         }
+        if is_told {
+            self.canonical.insert(start + 1, LIST_MARK);
+            let end = self.canonical.len() - 1;
+            self.canonical.insert(end, LIST_MARK);
+        }
         Ok(())
+    }
+
+    fn tell(&mut self, value: Scalar<'_>) {
+        let member = self.names.last().map_or("", |name| name);
+        (self.observe)(Seen { member, value, in_list: self.is_in_list });
     }
 
     fn string(&mut self) -> Result<(), BodyError> {
         let literal = self.string_literal()?;
         let text = decode(literal)?;
-        (self.observe)(self.names.last().map_or("", |name| name), Scalar::Text(&text));
+        self.tell(Scalar::Text(&text));
         let may_be_now = self.rules.now_parameter.is_some_and(|path| path.matches(&self.names));
         if may_be_now && self.is_now(&text) {
             self.canonical.push(NOW_MARK);
@@ -261,7 +373,7 @@ impl<'a> Walk<'a, '_> {
             "false" => Scalar::Bool(false),
             number => Scalar::Number(number),
         };
-        (self.observe)(self.names.last().map_or("", |name| name), scalar);
+        self.tell(scalar);
         Ok(())
     }
 
@@ -392,167 +504,4 @@ fn decode(literal: &str) -> Result<Cow<'_, str>, BodyError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW_MS: u64 = 1_777_284_000_123; // 2026-04-27T10:00:00.123Z
-
-    fn read(body: &str) -> Result<(String, String), BodyError> {
-        read_answered(body, 4)
-    }
-
-    fn read_answered(body: &str, answered_whole: usize) -> Result<(String, String), BodyError> {
-        let sets = ["productIds", "searchCriteria.ProductIds", "productWarehouses"]
-            .map(|path| FieldPath::parse(path).unwrap());
-        let now_parameter = FieldPath::parse("activeDate").unwrap();
-        let rules = BodyRules {
-            sets: &sets,
-            answered_whole,
-            now_parameter: Some(&now_parameter),
-            now: Timestamp::from_millis(NOW_MS),
-            tolerance: Duration::from_secs(60),
-        };
-        let body = canonicalise(body.as_bytes(), &rules, &mut |_, _| {})?;
-        let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-        Ok((text(&body.canonical), text(&body.forward)))
-    }
-
-    fn canonical(body: &str) -> Result<String, BodyError> {
-        read(body).map(|(canonical, _)| canonical)
-    }
-
-    #[test]
-    fn members_are_sorted_white_space_is_dropped_and_strings_have_one_spelling() {
-        let expected = r#"{"a":[1,{"c":null,"d":true}],"b":"é/\""}"#;
-        assert_eq!(
-            canonical(
-                "{ \"b\" : \"\\u00e9\\/\\u0022\" ,\n\t\"a\": [ 1, {\"d\":true,\"c\":null} ] }"
-            ),
-            Ok(expected.to_owned())
-        );
-        assert_eq!(canonical(expected), Ok(expected.to_owned()));
-        assert_eq!(canonical(""), Ok(String::new()));
-        assert_eq!(canonical("{}"), Ok("{}".to_owned()));
-    }
-
-    #[test]
-    fn numbers_stay_byte_for_byte() {
-        let body = r#"{"a":9007199254740993,"b":1.0,"c":1,"d":-0,"e":1E400}"#;
-        assert_eq!(canonical(body).unwrap(), body);
-    }
-
-    #[test]
-    fn only_a_set_loses_order_and_repetitions() {
-        assert_eq!(
-            canonical(r#"{"productIds":[3,1,3,2],"x":[3,1,3]}"#).unwrap(),
-            r#"{"productIds":[1,2,3],"x":[3,1,3]}"#
-        );
-        assert_eq!(
-            canonical(r#"{"searchCriteria":{"ProductIds":[2,1],"Other":[2,1]}}"#).unwrap(),
-            r#"{"searchCriteria":{"Other":[2,1],"ProductIds":[1,2]}}"#
-        );
-        assert_eq!(
-            canonical(r#"{"productWarehouses":[{"b":2,"a":1},{"a":0},{"a":1,"b":2}]}"#).unwrap(),
-            r#"{"productWarehouses":[{"a":0},{"a":1,"b":2}]}"#
-        );
-    }
-
-    #[test]
-    fn a_set_that_is_not_answered_whole_keeps_its_order() {
-        let body = r#"{"productIds":[3,1,3,2]}"#;
-        let sorted = r#"{"productIds":[1,2,3]}"#;
-        for (answered_whole, expected) in [(0, body), (1, body), (2, body), (3, sorted)] {
-            let (key, forward) = read_answered(body, answered_whole).unwrap();
-            assert_eq!((&*key, &*forward), (expected, expected), "{answered_whole}");
-        }
-        assert_eq!(read_answered(r#"{"productIds":[]}"#, 0).unwrap().0, r#"{"productIds":[]}"#);
-    }
-
-    #[test]
-    fn type_annotations_are_left_out_of_the_key_and_not_sent() {
-        let body = r##"{"@odata.type":"#A.B","ids@odata.type":"#Collection(Int64)","ids":[1]}"##;
-        let (key, forward) = read(body).unwrap();
-        assert_eq!(key, r#"{"ids":[1]}"#);
-        assert_eq!(forward, key);
-        assert_eq!(canonical(r#"{"@odata.type":{"a":1}}"#), Err(BodyError::Annotation));
-        assert_eq!(canonical(r#"{"@odata.type":"a b"}"#), Err(BodyError::Annotation));
-        assert_eq!(canonical(r#"{"@odata.id":"x"}"#).unwrap(), r#"{"@odata.id":"x"}"#);
-    }
-
-    /// Compared each with each, so many would take minutes: whoever sends them would hold a core.
-    #[test]
-    fn as_many_annotations_as_a_body_holds_cost_no_more_than_other_members() {
-        let annotations: Vec<String> =
-            (0..100_000).map(|i| format!(r##""m{i}@odata.type":"#A""##)).collect();
-        let body = format!("{{{}}}", annotations.join(","));
-        assert_eq!(canonical(&body).unwrap(), "{}");
-        let body = format!(r##"{{{},"M0@odata.type":"#A"}}"##, annotations.join(","));
-        assert_eq!(canonical(&body), Err(BodyError::DuplicateMember));
-    }
-
-    #[test]
-    fn a_present_moment_is_ours_and_another_moment_is_exact() {
-        let (key, forward) =
-            read(r#"{ "activeDate" : "2026-04-27T12:00:59.9+02:00", "a":1}"#).unwrap();
-        assert_eq!(key, r#"{"a":1,"activeDate":now}"#);
-        assert_eq!(forward, r#"{"a":1,"activeDate":"2026-04-27T10:00:00.123Z"}"#);
-        for other in
-            [r#""2026-04-27T10:01:00.124Z""#, r#""2026-04-27T09:58:59Z""#, r#""now""#, "null"]
-        {
-            let body = format!(r#"{{"activeDate":{other}}}"#);
-            assert_eq!(read(&body).unwrap(), (body.clone(), body));
-        }
-        let inner = r#"{"x":{"activeDate":"2026-04-27T10:00:00Z"}}"#;
-        assert_eq!(canonical(inner).unwrap(), inner);
-    }
-
-    #[test]
-    fn what_is_sent_is_what_is_keyed() {
-        for body in [
-            r#"{"productIds":[3,1,3],"b":"\u0061","a":1.0}"#,
-            r##"{"productWarehouses":[{"b":1,"a":2},{"a":2,"b":1}], "x@odata.type":"#Evil"}"##,
-            r#"{"a":"\u0000","b":"\u001f now"}"#,
-        ] {
-            let (key, forward) = read(body).unwrap();
-            assert_eq!(key, forward);
-            assert_eq!(read(&forward), Ok((key, forward.clone())), "{body}");
-        }
-        let (key, forward) = read(r#"{"z":" now","activeDate":"2026-04-27T10:00:00Z"}"#).unwrap();
-        assert_eq!(key, r#"{"activeDate":now,"z":" now"}"#);
-        assert_eq!(forward, r#"{"activeDate":"2026-04-27T10:00:00.123Z","z":" now"}"#);
-    }
-
-    #[test]
-    fn what_two_readers_could_understand_differently_is_refused() {
-        let deep = format!("{{\"a\":{}{}}}", "[".repeat(65), "]".repeat(65));
-        for (body, refusal) in [
-            (r#"{"a":1,"a":1}"#, BodyError::DuplicateMember),
-            (r#"{"a":1,"\u0061":1}"#, BodyError::DuplicateMember),
-            (r#"{"productIds":[1],"b":0,"ProductIds":[2]}"#, BodyError::DuplicateMember),
-            (r#"{"@odata.type":"A","@odata.type":"B"}"#, BodyError::DuplicateMember),
-            (r#"{"@odata.type":"A","@ODATA.type":"B"}"#, BodyError::DuplicateMember),
-            (r#"{"a":{"b":1,"b":2}}"#, BodyError::DuplicateMember),
-            ("[1]", BodyError::NotAnObject),
-            ("\"a\"", BodyError::NotAnObject),
-            ("{} {}", BodyError::Malformed),
-            (r#"{"a":NaN}"#, BodyError::Malformed),
-            (r#"{"a":01}"#, BodyError::Malformed),
-            (r#"{"a":1,}"#, BodyError::Malformed),
-            (r#"{"a":"\ud800"}"#, BodyError::Malformed),
-            ("\u{feff}{}", BodyError::Malformed),
-            (" ", BodyError::Malformed),
-            (&deep, BodyError::TooDeep),
-        ] {
-            assert_eq!(canonical(body), Err(refusal), "{body}");
-        }
-        let rules = BodyRules {
-            sets: &[],
-            answered_whole: 0,
-            now_parameter: None,
-            now: Timestamp::default(),
-            tolerance: Duration::ZERO,
-        };
-        let latin1 = canonicalise(b"{\"a\":\"\xe9\"}", &rules, &mut |_, _| {});
-        assert_eq!(latin1, Err(BodyError::Malformed));
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Class, IdKind, Lifetimes};
+use super::{Class, Decomposition, IdKind, Lifetimes};
 
 /// One row of the built-in table.
 pub(super) struct BuiltIn {
@@ -19,6 +19,7 @@ pub(super) struct BuiltIn {
     pub(super) inventory_in_attributes: bool,
     pub(super) covers_descendants: bool,
     pub(super) lifetimes: Option<Lifetimes>,
+    pub(super) decomposition: Option<Decomposition>,
 }
 
 /// What changes while people look: as they type, or as a campaign starts.
@@ -29,6 +30,10 @@ const SHORT: Lifetimes = Lifetimes {
 };
 
 const PRODUCT_IDS: &[&str] = &["productIds"];
+const VALUE: &[&str] = &["value"];
+/// The two arrays of an answer about estimated stock levels: by warehouse, and their sums.
+const AVAILABILITIES: &[&str] =
+    &["ProductWarehouseInventoryAvailabilities", "AggregatedProductInventoryAvailabilities"];
 const SEARCHED: &[&str] =
     &["searchCriteria.Ids", "searchCriteria.ItemIds", "searchCriteria.CategoryIds"];
 const PRODUCT_SEARCHED: &[&str] = &[
@@ -56,6 +61,7 @@ impl BuiltIn {
             inventory_in_attributes: false,
             covers_descendants: false,
             lifetimes: None,
+            decomposition: None,
         }
     }
 
@@ -97,6 +103,19 @@ impl BuiltIn {
         Self { covers_descendants: true, ..self }
     }
 
+    /// Each of the listed ids is answered by itself, in these arrays of the answer.
+    fn by_id(self, list: &str, items: &[&str], item_id: &str) -> Self {
+        Self { decomposition: Decomposition::of_ids(list, items, item_id), ..self }
+    }
+
+    /// The list's elements are objects, and this member of theirs names the thing.
+    fn named_by(mut self, member: &str) -> Self {
+        if let Some(decomposition) = &mut self.decomposition {
+            decomposition.list_id = Some(member.into());
+        }
+        self
+    }
+
     fn short(self) -> Self {
         Self { lifetimes: Some(SHORT), ..self }
     }
@@ -118,15 +137,22 @@ pub(super) fn built_in() -> Vec<BuiltIn> {
         // Prices.
         BuiltIn::action("Products/GetActivePrices", Class::Price)
             .sets(PRODUCT_IDS)
-            .now("activeDate"),
+            .now("activeDate")
+            .by_id("productIds", VALUE, "ProductId"),
         BuiltIn::function("Products/GetPrice", Class::Price),
         BuiltIn::action("Products/CalculateProductPrice", Class::Price),
         // Stock levels.
         BuiltIn::action("Products/GetEstimatedAvailability", Class::Inventory)
-            .sets(&["searchCriteria.ProductIds"]),
+            .sets(&["searchCriteria.ProductIds"])
+            .by_id("searchCriteria.ProductIds", AVAILABILITIES, "ProductId"),
+        // By product and not by pair: a product's sum is over the pairs that name it.
         BuiltIn::action("Products/GetEstimatedProductWarehouseAvailability", Class::Inventory)
-            .sets(&["productWarehouses"]),
-        BuiltIn::action("Products/GetProductAvailabilities", Class::Inventory).sets(&["itemIds"]),
+            .sets(&["productWarehouses"])
+            .by_id("productWarehouses", AVAILABILITIES, "ProductId")
+            .named_by("ProductId"),
+        BuiltIn::action("Products/GetProductAvailabilities", Class::Inventory)
+            .sets(&["itemIds"])
+            .by_id("itemIds", VALUE, "ItemId"),
         BuiltIn::function("OrgUnits/GetProductAvailability", Class::Inventory),
         BuiltIn::action("OrgUnits/SearchProductAvailability", Class::Inventory),
         BuiltIn::action("OrgUnits/GetAvailableInventory", Class::Inventory),
@@ -156,7 +182,11 @@ pub(super) fn built_in() -> Vec<BuiltIn> {
         BuiltIn::function("Products/GetSearchSuggestions", Class::Search).records(None).short(),
         BuiltIn::action("GetSearchSuggestions", Class::Search).records(None).short(),
         // Products.
-        BuiltIn::action("Products/GetByIds", Class::Product).sets(PRODUCT_IDS).of_products(),
+        BuiltIn::action("Products/GetByIds", Class::Product).sets(PRODUCT_IDS).of_products().by_id(
+            "productIds",
+            VALUE,
+            "RecordId",
+        ),
         BuiltIn::function("Products/GetById", Class::Product).of_products(),
         BuiltIn::function("Products/GetAttributeValues", Class::Product).records(None),
         BuiltIn::function("Products/GetMediaLocations", Class::Product).records(None),

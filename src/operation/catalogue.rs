@@ -159,6 +159,7 @@ fn operation_of(name: &str, row: &BuiltIn, classes: &ClassLifetimes) -> Operatio
         embeds: row.embeds.into(),
         inventory_in_attributes: row.inventory_in_attributes,
         covers_descendants: row.covers_descendants,
+        decomposition: row.decomposition.clone(),
     }
 }
 

@@ -20,6 +20,11 @@ impl FieldPath {
         (steps.len() <= MAX_STEPS && steps.iter().all(|step| is_name(step))).then_some(Self(steps))
     }
 
+    /// The last step.
+    pub fn last(&self) -> &str {
+        self.0.last().map_or("", |step| step)
+    }
+
     /// Whether this is the path of those member names. Without regard to ASCII case.
     pub fn matches<S: AsRef<str>>(&self, names: &[S]) -> bool {
         self.0.len() == names.len()

@@ -52,11 +52,12 @@ fn read(body: &[u8]) -> Result<CanonicalBody, BodyError> {
     let rules = BodyRules {
         sets: &*SETS,
         answered_whole: 3,
+        list: None,
         now_parameter: Some(&NOW_PARAMETER),
         now: NOW,
         tolerance: TOLERANCE,
     };
-    canonicalise(body, &rules, &mut |_, _| {})
+    canonicalise(body, &rules, &mut |_| {})
 }
 
 /// What a body says: without annotations, the members in order, a present moment as ours, sets in
