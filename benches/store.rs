@@ -22,7 +22,7 @@ use csu_edge::clock::Clock;
 use csu_edge::config::Config;
 use csu_edge::metrics::Metrics;
 use csu_edge::operation::{Catalogue, Class, Lifetimes};
-use csu_edge::proxy::{Engine, Errand, Subject};
+use csu_edge::proxy::{Engine, Errand, Subject, Task};
 use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeRequest, Purger};
 use csu_edge::server::Peer;
 use csu_edge::stored_response::{StoredBody, StoredResponse};
@@ -110,8 +110,10 @@ fn errand(engine: &Engine, product: u64) -> Errand {
     };
     let asker = engine.identify(&head.headers, call.operation.identity).unwrap();
     let peer = Peer::new("127.0.0.1:1".parse().unwrap());
-    let errand = engine.errand(call, &head, &Bytes::new(), asker, peer).unwrap();
-    Errand::Operation(errand.into())
+    match engine.task(call, &head, &Bytes::new(), asker, peer).unwrap() {
+        Task::One(errand) => errand,
+        Task::Listed(_) => panic!("a product is no list"),
+    }
 }
 
 fn benchmarks(criterion: &mut Criterion) {

@@ -98,6 +98,9 @@ pub struct Origin {
     pub idle_timeout: Duration,
     /// Unused connections kept by each worker. Default 64.
     pub idle_connections: usize,
+    /// How long a call for what is missing of lists waits for more of its kind, where another one is
+    /// under way. Default 1 ms.
+    pub merge_linger: Duration,
 }
 
 /// Which certificate authorities verify the origin.
@@ -169,8 +172,27 @@ pub struct OperationRule {
     pub identity: Option<Identity>,
     /// Body parameters whose list is a set, as dotted paths such as `searchCriteria.ProductIds`.
     pub sets: Option<Vec<String>>,
+    /// How its answer comes apart by what is asked for.
+    pub decompose: DecomposeRule,
     /// `false` takes a built-in operation out of the catalogue: it passes.
     pub cache: Option<bool>,
+}
+
+/// `[operation.decompose]`. What is `None` stays as the built-in catalogue has it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DecomposeRule {
+    /// `false` keeps the operation's answers whole.
+    pub enabled: Option<bool>,
+    /// The body parameter that lists what is asked for, as a dotted path.
+    pub list: Option<String>,
+    /// The member that names the thing, in a list of objects.
+    pub list_id: Option<String>,
+    /// The members of the answer whose arrays hold the items.
+    pub items: Option<Vec<String>>,
+    /// The member that names the thing in an item.
+    pub item_id: Option<String>,
+    /// How many things are asked for in one call at most.
+    pub max_ids: Option<usize>,
 }
 
 /// `[key]`.
@@ -412,6 +434,7 @@ impl Origin {
             fetch_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             idle_connections: 64,
+            merge_linger: Duration::from_millis(1),
         }
     }
 }

@@ -42,6 +42,12 @@ pub struct Metrics {
     pub requests: CounterVec,
     /// Time from a request's head to its answer's head, by result.
     pub request_seconds: HistogramVec,
+    /// Pieces of answers for lists, by operation and how each came to be served.
+    pub pieces: CounterVec,
+    /// Answers for lists that could not be taken apart, by operation and reason.
+    pub undivided: CounterVec,
+    /// Things asked for in calls for lists, by operation.
+    pub origin_ids: CounterVec,
     /// Answers not stored, by reason.
     pub unstored: CounterVec,
     /// Requests sent to the origin, by purpose and the status class that came back.
@@ -137,6 +143,21 @@ impl Metrics {
                 "Time from a request's head to its answer's head",
                 &["result"],
                 REQUEST_SECONDS,
+            )?,
+            pieces: declare.counters(
+                "pieces_total",
+                "Pieces that answers for lists were put together from, by how each came about",
+                &["operation", "result"],
+            )?,
+            undivided: declare.counters(
+                "undivided_total",
+                "Answers for lists that could not be taken apart and stay whole",
+                &["operation", "reason"],
+            )?,
+            origin_ids: declare.counters(
+                "origin_ids_total",
+                "Things that the origin was asked for in calls for lists",
+                &["operation"],
             )?,
             unstored: declare.counters(
                 "unstored_total",

@@ -32,6 +32,7 @@ pub mod forwarded;
 pub mod identity;
 mod invalidate;
 mod keep;
+pub mod listed;
 pub mod lookup;
 pub mod pass;
 mod posted;
@@ -49,7 +50,7 @@ use deliver::{Hand, Terms};
 use engine::{Purpose, Served};
 use errand::{Detour, Unkeyed, whole};
 use fetch::{FetchOrigin, Source};
-use flight::{Boarding, Outcome, Withheld};
+use flight::{Boarding, Charge, Outcome, Withheld};
 use lookup::Lookup;
 
 use crate::body::Body;
@@ -61,7 +62,7 @@ use crate::stored_response::StoredResponse;
 
 pub use decoded_body::OriginBody;
 pub use engine::Engine;
-pub use errand::{Call, Errand, OperationErrand, Subject};
+pub use errand::{Call, Errand, OperationErrand, Subject, Task};
 
 /// Point-of-sale devices authenticate with this; nothing of theirs is cached.
 const DEVICE_TOKEN: HeaderName = HeaderName::from_static("devicetoken");
@@ -94,7 +95,8 @@ impl Answered {
 impl Proxy {
     /// A proxy on the engine, asking through `origin`.
     pub fn new(engine: Arc<Engine>, origin: Arc<OriginClient>) -> Self {
-        let fetcher = Arc::clone(&origin) as Arc<dyn FetchOrigin>;
+        let (asked, client) = (Arc::clone(&engine), Arc::clone(&origin));
+        let fetcher = Arc::new(fetch::Origin { engine: asked, client });
         Self { engine, origin, fetcher }
     }
 
@@ -137,19 +139,24 @@ impl Proxy {
         };
         let terms = Terms::of(&request, self.engine.config.limits.ranges);
         let operation = subject.operation().cloned();
-        let errand = match errand::read(&self.engine, subject, request, peer).await {
-            Ok(errand) => errand,
+        match errand::read(&self.engine, subject, request, peer).await {
+            Ok(Task::One(errand)) => self.answer_one(&errand, &terms).await,
+            Ok(Task::Listed(listed)) => self.answer_list(listed, &terms).await,
             Err(Unkeyed::Pass(request, detour)) => {
-                return self.pass(*request, peer, operation, detour).await;
+                self.pass(*request, peer, operation, detour).await
             }
-            Err(Unkeyed::Fail(error)) => return refused(operation, error),
-        };
-        match self.serve(&errand, &terms, self.engine.look_up(&errand), Served::Hit).await {
+            Err(Unkeyed::Fail(error)) => refused(operation, error),
+        }
+    }
+
+    /// Answers what is kept whole.
+    async fn answer_one(&self, errand: &Errand, terms: &Terms) -> Answered {
+        match self.serve(errand, terms, self.engine.look_up(errand), Served::Hit).await {
             Ok(answered) => answered,
             Err(_) if errand.directives().only_if_cached => {
-                self.only_if_cached(&errand, &terms).await
+                self.only_if_cached(errand, terms).await
             }
-            Err(lookup) => self.fetch(&errand, &terms, lookup).await,
+            Err(lookup) => self.fetch(errand, terms, lookup).await,
         }
     }
 
@@ -237,7 +244,7 @@ impl Proxy {
             return;
         }
         let key = self.engine.flight_key(errand);
-        let board = self.engine.flights.board(&key, self.engine.plane(), None);
+        let board = self.engine.flights.board(&key, self.engine.plane(), None, Charge::Fetch);
         if let Ok(Boarding::Lead(takeoff, _)) = board {
             self.take_off(errand, Source::Anywhere, takeoff);
         }
@@ -279,7 +286,7 @@ impl Proxy {
             return self.fetch_alone(errand, terms, &lookup).await;
         }
         loop {
-            let board = self.engine.flights.board(&key, plane, not_before);
+            let board = self.engine.flights.board(&key, plane, not_before, Charge::Fetch);
             let (waiter, collapsed) = match board {
                 Err(error) => return self.turn_away(errand, terms, &lookup, error).await,
                 Ok(Boarding::Follow(waiter)) => (waiter, true),
@@ -428,6 +435,8 @@ impl Proxy {
                 None => failed(operation, ProxyError::Internal, forwarded),
             },
             Outcome::Failed(error) => failed(operation, error, forwarded),
+            // Only a flight for a piece ends so.
+            Outcome::Undivided => failed(operation, ProxyError::Internal, forwarded),
         }
     }
 

@@ -173,6 +173,8 @@ impl Asked {
         if let Some((decomposition, max_items)) = apart
             && let Some(list) = &mut body.list
             && let Some(units) = listed::units(std::mem::take(&mut list.elements), decomposition)
+            // Of as many as can be shown it could not be told whether they are all.
+            && units.len() < max_items
             && let Some(list) = body.list.take()
         {
             let stem = reading.key(&list.canonical_rest)?.stem(reading.input.key_seed);

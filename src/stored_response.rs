@@ -3,18 +3,20 @@
 
 use std::hash::Hasher;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::answer;
+use crate::answer::pieces::{Layout, Piece, Unfit};
 use crate::body::Body;
 use crate::cache_key::CacheKey;
 use crate::caching::accept_encoding::{Coding, Preferences};
 use crate::caching::freshness::Freshness;
 use crate::odata::ServiceRoot;
+use crate::operation::Decomposition;
 use crate::purge::{LastFoundUsable, PurgePlane, PurgeState, Stamp, Strictness};
 use crate::tag::TagSet;
 
@@ -22,6 +24,8 @@ pub mod codec;
 mod compressed;
 
 use compressed::Compressed;
+
+pub use compressed::in_passing as compressed_in_passing;
 
 /// A stored response.
 #[derive(Debug)]
@@ -138,19 +142,44 @@ pub struct StoredBody {
     etag: Option<HeaderValue>,
     public_root: Option<Box<str>>,
     compressed: Compressed,
+    layout: OnceLock<Result<Layout, Unfit>>,
 }
 
 impl StoredBody {
     /// A body with its links, and the base that all clients use, where there is such a one.
     pub fn new(plain: Bytes, links: Box<[NextLink]>, public_root: Option<Box<str>>) -> Self {
         let etag = Some(weak_etag(&plain));
-        Self { plain, links, etag, public_root, compressed: Compressed::default() }
+        let (compressed, layout) = (Compressed::default(), OnceLock::new());
+        Self { plain, links, etag, public_root, compressed, layout }
+    }
+
+    /// A piece of an answer, which is sent with others.
+    pub fn piece(piece: Piece) -> Self {
+        let mut body = Self::new(piece.body, Box::default(), None);
+        body.compressed = Compressed::never();
+        body.layout = OnceLock::from(Ok(piece.layout));
+        body
+    }
+
+    /// Where the items of a piece stand; read once.
+    ///
+    /// # Errors
+    /// [`Unfit`] where it is no piece.
+    pub fn layout(&self, decomposition: &Decomposition) -> Result<&Layout, Unfit> {
+        let read = || Layout::of(&self.plain, decomposition);
+        self.layout.get_or_init(read).as_ref().map_err(|unfit| *unfit)
+    }
+
+    /// The plain body as the origin sent it.
+    pub const fn kept(&self) -> &Bytes {
+        &self.plain
     }
 
     /// A body that is sent as it came, byte for byte and in the coding that it came in.
     pub fn verbatim(bytes: Bytes) -> Self {
-        let compressed = Compressed::never();
-        Self { plain: bytes, links: Box::default(), etag: None, public_root: None, compressed }
+        let (compressed, layout) = (Compressed::never(), OnceLock::new());
+        let links = Box::default();
+        Self { plain: bytes, links, etag: None, public_root: None, compressed, layout }
     }
 
     /// The length of the plain body, as the origin sent it.
@@ -229,6 +258,8 @@ impl StoredBody {
             self.links.iter().map(|link| size_of::<NextLink>() + link.rest.len()).sum();
         let etag = self.etag.as_ref().map_or(0, HeaderValue::len);
         let own = size_of::<Self>() + 2 * ALLOCATION_BYTES + SHARED_BYTES;
+        let layout = self.layout.get().and_then(|layout| layout.as_ref().ok());
+        let own = own + layout.map_or(0, Layout::bytes);
         own + self.plain.len() + self.compressed.bytes() + etag + links
     }
 }
@@ -237,6 +268,17 @@ impl StoredBody {
 fn weak_etag(body: &[u8]) -> HeaderValue {
     let mut hasher = SipHasher13::new();
     hasher.write(body);
+    tag_of(&hasher)
+}
+
+/// The entity tag of a body that is put together from pieces with these.
+pub fn etag_of<'t>(pieces: impl Iterator<Item = &'t HeaderValue>) -> HeaderValue {
+    let mut hasher = SipHasher13::new();
+    pieces.for_each(|etag| hasher.write(etag.as_bytes()));
+    tag_of(&hasher)
+}
+
+fn tag_of(hasher: &SipHasher13) -> HeaderValue {
     let tag = format!("W/\"{:032x}\"", hasher.finish128().as_u128());
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("W/\"\""))
 }

@@ -29,10 +29,12 @@ use csu_edge::clock::{Clock, Timestamp};
 use csu_edge::config::Config;
 use csu_edge::metrics::Metrics;
 use csu_edge::operation::Catalogue;
-use csu_edge::proxy::fetch::{self, Asked, FetchOrigin, Source};
-use csu_edge::proxy::flight::{Boarding, Outcome, Takeoff, Waiter};
+use csu_edge::proxy::engine::Purpose;
+use csu_edge::proxy::fetch::{self, Asked, Departing, FetchOrigin, Source, pieces};
+use csu_edge::proxy::flight::{Boarding, Charge, Outcome, Takeoff, Waiter};
+use csu_edge::proxy::listed::{Leg, ListedErrand, Party};
 use csu_edge::proxy::lookup::Lookup;
-use csu_edge::proxy::{Engine, Errand, OriginBody, Subject};
+use csu_edge::proxy::{Engine, Errand, OriginBody, Subject, Task};
 use csu_edge::purge::{Moment, PurgePlane, PurgeRequest, Purger, Strictness};
 use csu_edge::server::Peer;
 use csu_edge::stored_response::StoredResponse;
@@ -61,8 +63,9 @@ async fn pause() {
 }
 
 impl FetchOrigin for Origin {
-    fn fetch(&self, request: Request<Bytes>) -> Asked<'_> {
+    fn fetch<'a>(&'a self, _: Purpose, departing: Departing<'a>) -> Asked<'a> {
         Box::pin(async move {
+            let request = departing();
             pause().await; // on the way to the origin
             let version = self.version.load(Ordering::SeqCst);
             pause().await; // on the way back
@@ -102,10 +105,42 @@ struct World {
     origin: Arc<dyn FetchOrigin>,
     version: Arc<AtomicU64>,
     errand: Errand,
+    /// Where the errand is for one thing of a list.
+    listed: Option<Arc<ListedErrand>>,
+}
+
+/// How the price is kept.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// By a whole answer.
+    Whole,
+    /// As a piece of an answer for a list.
+    Piece,
+}
+
+impl Kept {
+    fn request(self) -> (Request<()>, Bytes) {
+        match self {
+            Self::Whole => {
+                let target = "/Commerce/Products(68719489871)/GetPrice()?api-version=7.3";
+                (Request::get(target).body(()).unwrap(), Bytes::new())
+            }
+            Self::Piece => {
+                let target = "/Commerce/Products/GetActivePrices?api-version=7.3";
+                let request = Request::post(target).header(CONTENT_TYPE, "application/json");
+                let body = br#"{"projectDomain":{"ChannelId":5637154326,"CatalogId":0},"productIds":[68719489871]}"#;
+                (request.body(()).unwrap(), Bytes::from_static(body))
+            }
+        }
+    }
 }
 
 impl World {
     fn new() -> Self {
+        Self::keeping(Kept::Whole)
+    }
+
+    fn keeping(kept: Kept) -> Self {
         let clock = Clock::manual(Timestamp::from_millis(1_777_284_000_000));
         let config = Config::for_origin("http://origin.test/Commerce".parse().unwrap());
         let catalogue = Catalogue::new(&config.operations, &config.classes).unwrap();
@@ -113,31 +148,29 @@ impl World {
         let purger = Purger::Alone(plane);
         let metrics = Metrics::new().unwrap();
         let engine = Engine::new(config, catalogue, purger, metrics, clock).unwrap();
-        let body = Bytes::from_static(
-            br#"{"projectDomain":{"ChannelId":5637154326,"CatalogId":0},"productIds":[68719489871]}"#,
-        );
-        let head = Request::post("/Commerce/Products/GetActivePrices?api-version=7.3")
-            .header(CONTENT_TYPE, "application/json")
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0;
+        let (request, body) = kept.request();
+        let head = request.into_parts().0;
         let Ok(Subject::Call(call)) = engine.classify(&head.method, &head.uri) else {
             panic!("the catalogue knows it")
         };
         let asker = engine.identify(&head.headers, call.operation.identity).unwrap();
         let peer = Peer::new("127.0.0.1:1".parse().unwrap());
-        let errand = engine.errand(call, &head, &body, asker, peer).unwrap();
-        let errand = Errand::Operation(errand.into());
+        let (errand, listed) = match engine.task(call, &head, &body, asker, peer).unwrap() {
+            Task::One(errand) => (errand, None),
+            Task::Listed(listed) => {
+                let alone = listed.alone(&listed.question.units()[0]).unwrap();
+                (Errand::Operation(alone), Some(listed))
+            }
+        };
         let version = Arc::new(AtomicU64::new(1));
         let origin = Arc::new(Origin { version: Arc::clone(&version) });
-        Self { engine: Arc::new(engine), origin, version, errand }
+        Self { engine: Arc::new(engine), origin, version, errand, listed }
     }
 
     fn board(&self, not_before: Option<Moment>) -> Boarding {
         let key = self.engine.flight_key(&self.errand);
         let not_before = not_before.map(|arrived| (arrived, Strictness::Strict));
-        self.engine.flights.board(&key, self.engine.plane(), not_before).unwrap()
+        self.engine.flights.board(&key, self.engine.plane(), not_before, Charge::Fetch).unwrap()
     }
 
     /// A fetch as the request path starts it.
@@ -151,6 +184,12 @@ impl World {
     fn depart(&self, previous: Option<Arc<StoredResponse>>, takeoff: Takeoff) -> Running {
         let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.origin));
         let source = Source::Anywhere;
+        if let (Some(listed), Errand::Operation(errand)) = (&self.listed, &self.errand) {
+            let (errand, unit) = (Arc::clone(errand), listed.question.units()[0].clone());
+            let legs = vec![Leg { errand, unit, previous, takeoff, lease: None }];
+            let party = Party { listed: Arc::clone(listed), legs };
+            return Box::pin(pieces::run(engine, origin, party, source));
+        }
         Box::pin(fetch::run(engine, origin, self.errand.clone(), previous, source, takeoff))
     }
 
@@ -205,9 +244,9 @@ async fn outcome_of(waiter: Waiter, arrived: Moment, world: &World) -> Option<u6
 
 /// Runs every schedule: the change after `changed` polls, the purge after `purged`, a second
 /// client after `joined`.
-async fn every_interleaving(stored_before: bool) -> usize {
+async fn every_interleaving(kept: Kept, stored_before: bool) -> usize {
     let prepare = || {
-        let world = World::new();
+        let world = World::keeping(kept);
         let previous = stored_before.then(|| {
             let (mut running, _waiter) = world.fetch(None);
             finish(&mut running);
@@ -219,7 +258,7 @@ async fn every_interleaving(stored_before: bool) -> usize {
         (world, previous)
     };
     // A full answer takes the most stages; a 304 has no body to pause in.
-    let stages = stages(&World::new());
+    let stages = stages(&World::keeping(kept));
     assert!(stages >= 6, "the origin's stages are polls of their own");
     let mut schedules = 0;
     for changed in 0..=stages {
@@ -294,14 +333,22 @@ async fn run_schedule(
 
 #[tokio::test(start_paused = true)]
 async fn no_purge_at_any_point_of_a_fetch_leaves_the_old_answer_behind() {
-    let schedules = every_interleaving(false).await;
+    let schedules = every_interleaving(Kept::Whole, false).await;
     assert!(schedules > 100, "{schedules}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_purge_at_any_point_of_a_revalidation_leaves_the_old_answer_behind() {
-    let schedules = every_interleaving(true).await;
+    let schedules = every_interleaving(Kept::Whole, true).await;
     assert!(schedules > 100, "{schedules}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_purge_at_any_point_of_a_call_leaves_an_old_piece_behind() {
+    for stored_before in [false, true] {
+        let schedules = every_interleaving(Kept::Piece, stored_before).await;
+        assert!(schedules > 100, "{schedules}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

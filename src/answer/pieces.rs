@@ -43,6 +43,9 @@ pub enum Unfit {
     /// It shows as many items as it may, so there may be more.
     #[error("there may be more items than it shows")]
     Cut,
+    /// It is a page of an answer, with this many items.
+    #[error("it is a page of {0} items, which links on")]
+    Page(usize),
     /// It differs from others in what is around the items.
     #[error("the members around the items differ")]
     Around,
@@ -61,6 +64,7 @@ impl Unfit {
             Self::Stranger => "stranger",
             Self::Order => "order",
             Self::Cut => "cut",
+            Self::Page(_) => "page",
             Self::Around => "around",
             Self::Unstorable => "unstorable",
         }
@@ -92,6 +96,11 @@ impl Layout {
     /// How many items there are, of the array that has most.
     pub const fn items(&self) -> usize {
         self.items
+    }
+
+    /// What it occupies in memory beside itself, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.arrays)
     }
 
     /// The bytes between and around the arrays' items.

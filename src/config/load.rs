@@ -201,6 +201,8 @@ fn origin(section: &Section<'_>) -> Option<Origin> {
     section.set("fetch_timeout", &mut origin.fetch_timeout, duration(WAIT));
     section.set("idle_timeout", &mut origin.idle_timeout, duration(WAIT));
     section.set("idle_connections", &mut origin.idle_connections, count(0..=65_536));
+    let linger = duration(Duration::ZERO..=Duration::from_millis(100));
+    section.set("merge_linger", &mut origin.merge_linger, linger);
     service_root.map(|_| origin)
 }
 

@@ -204,7 +204,8 @@ impl<'r> Section<'r> {
                 }
             },
         };
-        let section = Section::new(self.reader, self.path_of(name), table, place);
+        let mut section = Section::new(self.reader, self.path_of(name), table, place);
+        section.overridable = self.overridable;
         let value = read(&section);
         section.finish();
         value

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::built_in::{BuiltIn, built_in, of_class};
-use super::{FieldPath, Identity, Operation};
+use super::{Decomposition, FieldPath, Identity, Operation};
 use crate::config::{ClassLifetimes, OperationRule};
 use crate::odata::{ResourcePath, is_identifier};
 
@@ -64,6 +64,12 @@ pub enum CatalogueProblem {
     /// A list parameter's path that is none.
     #[error("`{0}` is no dotted path of member names")]
     Set(String),
+    /// Answers that are to come apart, without what says how.
+    #[error("its answers do not come apart by themselves, so `decompose.{0}` is required")]
+    Decompose(&'static str),
+    /// Answers to a GET that are to come apart: what is asked for is listed in a body.
+    #[error("only answers to POST come apart")]
+    DecomposeGet,
     /// `cache = false` for what is not in the catalogue.
     #[error("not a built-in operation, so there is nothing to take out")]
     NothingToTakeOut,
@@ -202,6 +208,15 @@ fn apply(
             problems.push(CatalogueProblem::ClassRequired);
         }
     }
+    let known = operations.iter().find(|operation| is_meant(operation));
+    let apart = known.and_then(|operation| operation.decomposition.as_ref());
+    let decomposition = Decomposition::by_rule(apart, &rule.decompose);
+    let is_post = known.map(|operation| &operation.method).or(method) == Some(&Method::POST);
+    match &decomposition {
+        Err(key) => problems.push(CatalogueProblem::Decompose(key)),
+        Ok(Some(_)) if !is_post => problems.push(CatalogueProblem::DecomposeGet),
+        Ok(_) => {}
+    }
     if !problems.is_empty() {
         return problems;
     }
@@ -211,6 +226,7 @@ fn apply(
     }
     for operation in operations.iter_mut().filter(|operation| is_meant(operation)) {
         override_with(operation, rule, &sets, classes);
+        operation.decomposition = decomposition.clone().unwrap_or_default();
     }
     problems
 }
@@ -254,6 +270,7 @@ fn name_problem(name: &str) -> Option<CatalogueProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::DecomposeRule;
     use crate::operation::Class;
 
     fn rule(name: &str) -> OperationRule {
@@ -384,6 +401,39 @@ mod tests {
                 assert_eq!(found(&catalogue, method, path), None, "{path}");
             }
         }
+    }
+
+    #[test]
+    fn a_rule_says_how_answers_come_apart_or_that_they_do_not() {
+        let of = |rules: &[OperationRule], name: &str| {
+            let catalogue = catalogue(rules)?;
+            let known = catalogue.operations().iter().find(|known| *known.name == *name).unwrap();
+            Ok::<_, Vec<CatalogueProblem>>(known.decomposition.clone())
+        };
+        let with = |name: &str, decompose| OperationRule { decompose, ..rule(name) };
+        let prices = "Products/GetActivePrices";
+        let built_in = of(&[], prices).unwrap().unwrap();
+        assert_eq!((built_in.list_name(), &*built_in.item_id), ("productIds", "ProductId"));
+        let off = DecomposeRule { enabled: Some(false), ..DecomposeRule::default() };
+        assert_eq!(of(&[with(prices, off)], prices), Ok(None));
+        let fewer = DecomposeRule { max_ids: Some(20), ..DecomposeRule::default() };
+        let changed = of(&[with(prices, fewer.clone())], prices).unwrap().unwrap();
+        assert_eq!(changed, Decomposition { max_ids: 20, ..built_in });
+
+        let lookup = "Products/GetByLookupClauses";
+        let incomplete = of(&[with(lookup, fewer)], lookup);
+        assert_eq!(incomplete, Err(vec![CatalogueProblem::Decompose("list")]));
+        let complete = DecomposeRule {
+            list: Some("clauses".into()),
+            list_id: Some("ItemId".into()),
+            items: Some(vec!["value".into()]),
+            item_id: Some("ItemId".into()),
+            ..DecomposeRule::default()
+        };
+        let added = of(&[with(lookup, complete.clone())], lookup).unwrap().unwrap();
+        assert_eq!((added.list_name(), added.max_ids), ("clauses", 100));
+        let get = of(&[with("Products/GetById", complete)], "Products/GetById");
+        assert_eq!(get, Err(vec![CatalogueProblem::DecomposeGet]));
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct CacheStatus {
     pub stored: bool,
     /// Another client's fetch brought it.
     pub collapsed: bool,
+    /// Of how many pieces the answer is put together, and how many of them were in the store.
+    pub pieces: Option<(usize, usize)>,
     /// More, for people.
     pub detail: Option<&'static str>,
 }
@@ -110,9 +112,15 @@ impl CacheStatus {
         if self.collapsed {
             value.push_str("; collapsed");
         }
-        if let Some(detail) = self.detail {
-            let _ = write!(value, "; detail={detail}");
-        }
+        // A token has no slash before its first letter, so this is a string (RFC 8941 §3.3.3).
+        let _ = match (self.pieces, self.detail) {
+            (Some((stored, all)), Some(detail)) => {
+                write!(value, "; detail=\"{stored}/{all} {detail}\"")
+            }
+            (Some((stored, all)), None) => write!(value, "; detail=\"{stored}/{all}\""),
+            (None, Some(detail)) => write!(value, "; detail={detail}"),
+            (None, None) => Ok(()),
+        };
         HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
     }
 }
@@ -133,6 +141,13 @@ mod tests {
         assert_eq!(miss.to_value(), "csu-edge; fwd=uri-miss; fwd-status=200; stored; collapsed");
         let stale = CacheStatus::forwarded(Forwarded::Stale).with_detail("stale-if-error");
         assert_eq!(stale.to_value(), "csu-edge; fwd=stale; detail=stale-if-error");
+        let hit = CacheStatus { pieces: Some((48, 48)), ..CacheStatus::hit(12) };
+        assert_eq!(hit.to_value(), "csu-edge; hit; ttl=12; detail=\"48/48\"");
+        let part = CacheStatus {
+            pieces: Some((45, 48)),
+            ..CacheStatus::forwarded(Forwarded::Partial).with_detail("stale-if-error")
+        };
+        assert_eq!(part.to_value(), "csu-edge; fwd=partial; detail=\"45/48 stale-if-error\"");
         assert_eq!(CacheStatus::neither("bad-request"), "csu-edge; detail=bad-request");
     }
 }

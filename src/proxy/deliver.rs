@@ -16,7 +16,7 @@ use crate::caching::conditional::{describes_not_modified, not_modified};
 use crate::caching::partial::{piece, serves};
 use crate::caching::range::{self, Selection};
 use crate::clock::Timestamp;
-use crate::stored_response::{StoredBody, StoredResponse};
+use crate::stored_response::{StoredBody, StoredResponse, compressed_in_passing, etag_of};
 
 /// What a cache further down must tell apart in answers by the catalogue: the fields that our own
 /// key is made of. It takes the place of the origin's `Vary`, since whatever else that names was
@@ -120,6 +120,30 @@ pub(super) async fn stored(
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }
     finish(terms, stored.status, headers, body)
+}
+
+/// An answer that is put together from pieces: with the fields of the one that is oldest.
+pub(super) async fn pieces(
+    terms: &Terms,
+    pieces: &[&StoredResponse],
+    body: Bytes,
+    hand: Hand,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Response<Body> {
+    let oldest = pieces.iter().max_by_key(|piece| piece.freshness.age(now));
+    let mut headers = oldest.map_or_else(HeaderMap::new, |piece| piece.headers.clone());
+    if let (Some(oldest), Hand::Second) = (oldest, hand) {
+        headers.insert(AGE, HeaderValue::from(oldest.freshness.age(now).as_secs()));
+    }
+    headers.append(CACHE_STATUS, status.to_value());
+    headers.insert(VARY, VARIES_BY);
+    headers.insert(ETAG, etag_of(pieces.iter().filter_map(|piece| piece.body.etag())));
+    let (coding, body) = compressed_in_passing(terms.encodings, body).await;
+    if coding != Coding::Identity {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+    }
+    finish(terms, StatusCode::OK, headers, Body::from(body))
 }
 
 /// The parts that are asked for, or the news that there are none (RFC 9110 §15.3.7, §15.5.17).

@@ -12,6 +12,9 @@ use super::cors::Cors;
 use super::errand::{Call, Detour, Subject};
 use super::flight::Flights;
 use super::identity::{Asker, Unpartitioned, identify};
+use super::listed::Piece;
+use super::listed::habits::Habits;
+use super::listed::merger::Merger;
 use crate::caching::admission::HttpRules;
 use crate::clock::Clock;
 use crate::config::{Config, Generic, GenericPolicy, Secret};
@@ -44,6 +47,10 @@ pub struct Engine {
     pub purger: Purger,
     /// The fetches under way.
     pub flights: Arc<Flights>,
+    /// Calls for many things, open and under way.
+    pub merger: Merger,
+    /// How the origin has been seen to answer lists.
+    pub habits: Habits,
     /// CORS, where the proxy answers it.
     pub cors: Option<Cors>,
     /// The metrics.
@@ -66,6 +73,8 @@ pub enum Served {
     Stale,
     /// From the store, stale, because the origin failed.
     StaleIfError,
+    /// From the store in part, the rest by a fetch.
+    Partial,
     /// By a fetch of its own.
     Miss,
     /// By another request's fetch.
@@ -80,11 +89,12 @@ pub enum Served {
 
 impl Served {
     /// Every way, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hit,
         Self::SharedHit,
         Self::Stale,
         Self::StaleIfError,
+        Self::Partial,
         Self::Miss,
         Self::Collapsed,
         Self::Pass,
@@ -99,6 +109,7 @@ impl Served {
             Self::SharedHit => "hit-redis",
             Self::Stale => "stale",
             Self::StaleIfError => "stale-if-error",
+            Self::Partial => "partial",
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
             Self::Pass => "pass",
@@ -153,6 +164,8 @@ impl Engine {
                 metrics.clone(),
             ),
             flights: Flights::new(config.limits.fetches, config.limits.waiters, metrics.clone()),
+            merger: Merger::new(config.origin.merge_linger),
+            habits: Habits::new(catalogue.operations().len()),
             cors: config.cors.as_ref().map(Cors::new),
             counted: RequestMetrics::of(&catalogue, &metrics),
             key_seed: rand::random(),
@@ -213,6 +226,13 @@ impl Engine {
     /// Says why the request has no partition and must pass.
     pub fn identify(&self, headers: &HeaderMap, rule: Identity) -> Result<Asker, Unpartitioned> {
         identify(headers, rule, self.clock.now(), &self.partition_seed)
+    }
+
+    /// Counts the pieces that an answer for a list was put together from.
+    pub(super) fn count_pieces(&self, operation: &Operation, pieces: &[&Piece]) {
+        for piece in pieces {
+            self.counted.count_piece(operation, piece.served);
+        }
     }
 
     /// Counts a request that was answered.
@@ -310,6 +330,8 @@ struct RequestMetrics {
     /// By operation (the last row is for none of the catalogue's), then by [`Served`].
     requests: Vec<[Counter; Served::ALL.len()]>,
     seconds: [Histogram; Served::ALL.len()],
+    /// The same of pieces, where the operation's answers come apart.
+    pieces: Vec<Option<[Counter; Served::ALL.len()]>>,
 }
 
 impl RequestMetrics {
@@ -325,9 +347,23 @@ impl RequestMetrics {
             .map(|operation| row(&operation.name, operation.class.as_str()))
             .collect();
         requests.push(row("other", "none"));
+        let pieces = catalogue.operations().iter().map(|operation| {
+            let of = |served: Served| {
+                metrics.pieces.with_label_values(&[&*operation.name, served.as_str()])
+            };
+            operation.decomposition.as_ref().map(|_| Served::ALL.map(of))
+        });
+        let pieces = pieces.collect();
         let seconds =
             Served::ALL.map(|served| metrics.request_seconds.with_label_values(&[served.as_str()]));
-        Self { requests, seconds }
+        Self { requests, seconds, pieces }
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "one element for each variant of `Served`")]
+    fn count_piece(&self, operation: &Operation, served: Served) {
+        if let Some(Some(row)) = self.pieces.get(operation.index) {
+            row[served as usize].inc();
+        }
     }
 
     #[allow(clippy::indexing_slicing, reason = "one element for each variant of `Served`")]

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use super::engine::Engine;
 use super::forwarded;
 use super::identity::{Asker, Unpartitioned};
+use super::listed::ListedErrand;
 use super::resource::{self, Resource, UnsafeTarget};
 use crate::caching::cache_control::RequestDirectives;
 use crate::error::ProxyError;
@@ -22,7 +23,7 @@ use crate::odata::ResourcePath;
 use crate::operation::Operation;
 use crate::origin::RequestBody;
 use crate::purge::Strictness;
-use crate::question::{Question, QuestionInput, Unkeyable};
+use crate::question::{Asked, Question, QuestionInput, Unkeyable};
 use crate::server::Peer;
 
 /// What a request is about.
@@ -53,6 +54,15 @@ pub struct Call {
     pub path: ResourcePath,
 }
 
+/// What a request comes to.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// One answer, kept whole.
+    One(Errand),
+    /// An answer for a list of things, kept by what it lists.
+    Listed(Arc<ListedErrand>),
+}
+
 /// What is to be found out. Cloning shares it.
 #[derive(Clone, Debug)]
 pub enum Errand {
@@ -73,6 +83,8 @@ pub struct OperationErrand {
     pub asker: Asker,
     /// The service root as the client knows it, for links in the answer.
     pub public_root: Box<str>,
+    /// The list that it is the whole of, where its answer shows how the origin answers such.
+    pub whole_of: Option<Arc<ListedErrand>>,
 }
 
 impl Errand {
@@ -202,7 +214,7 @@ pub(super) async fn read(
     subject: Subject,
     request: Request<Incoming>,
     peer: Peer,
-) -> Result<Errand, Unkeyed> {
+) -> Result<Task, Unkeyed> {
     let call = match subject {
         Subject::Call(call) => call,
         Subject::Resource => {
@@ -212,7 +224,7 @@ pub(super) async fn read(
                 Err(Detour::Unkeyable(Unkeyable::UnexpectedBody))
             };
             return resource
-                .map(|resource| Errand::Resource(Arc::new(resource)))
+                .map(|resource| Task::One(Errand::Resource(Arc::new(resource))))
                 .map_err(|detour| Unkeyed::pass(whole(request), detour));
         }
     };
@@ -238,8 +250,8 @@ pub(super) async fn read(
         Taken::Late => return Err(Unkeyed::Fail(ProxyError::RequestTimeout)),
         Taken::Broken => return Err(Unkeyed::Fail(ProxyError::BadRequest)),
     };
-    match engine.errand(call, &head, &body, asker, peer) {
-        Ok(errand) => Ok(Errand::Operation(Arc::new(errand))),
+    match engine.task(call, &head, &body, asker, peer) {
+        Ok(task) => Ok(task),
         Err(detour) => {
             let request = Request::from_parts(head, RequestBody::from(body));
             Err(Unkeyed::pass(request, detour))
@@ -263,20 +275,20 @@ impl Engine {
             .map_err(Detour::Unsafe)
     }
 
-    /// The errand of a request whose body is at hand.
+    /// What a request whose body is at hand comes to.
     ///
     /// # Errors
-    /// Says why there is none.
-    pub fn errand(
+    /// Says why that is nothing that could be stored.
+    pub fn task(
         &self,
         call: Call,
         head: &Parts,
         body: &Bytes,
         asker: Asker,
         peer: Peer,
-    ) -> Result<OperationErrand, Detour> {
+    ) -> Result<Task, Detour> {
         let Call { operation, path } = call;
-        let question = Question::read(QuestionInput {
+        let asked = Asked::read(QuestionInput {
             service_root: &self.service_root,
             operation: &operation,
             path,
@@ -290,7 +302,16 @@ impl Engine {
         })
         .map_err(Detour::Unkeyable)?;
         let public_root = self.public_root(head, peer);
-        Ok(OperationErrand { operation, question, asker, public_root })
+        Ok(match asked {
+            Asked::Whole(question) => {
+                let whole_of = None;
+                let errand = OperationErrand { operation, question, asker, public_root, whole_of };
+                Task::One(Errand::Operation(errand.into()))
+            }
+            Asked::Listed(question) => {
+                Task::Listed(ListedErrand { operation, question, asker, public_root }.into())
+            }
+        })
     }
 
     /// The service root as the client knows it.

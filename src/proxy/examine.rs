@@ -18,7 +18,7 @@ use crate::tag::TagSet;
 
 /// A body past this many bytes is examined on a thread of its own: 16 MB take 0.1 s, which the
 /// hits of the same worker would wait for.
-const ASIDE_BYTES: usize = 256 << 10;
+pub(super) const ASIDE_BYTES: usize = 256 << 10;
 
 /// An answer's body, understood.
 pub(super) struct Examined {
@@ -108,7 +108,7 @@ impl Examination {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let essence = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

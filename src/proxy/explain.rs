@@ -4,6 +4,7 @@
 //! tags and key parts; never credentials, only that there are some and which partition follows.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
@@ -11,7 +12,9 @@ use http::request::Parts;
 use serde_json::{Map, Value, json};
 
 use super::engine::Engine;
-use super::errand::{Detour, Errand, OperationErrand, Subject};
+use super::errand::{Detour, Errand, OperationErrand, Subject, Task};
+use super::identity::Asker;
+use super::listed::{ListedErrand, serve_at_once};
 use super::lookup::Lookup;
 use crate::cache_key::Field;
 use crate::control::{Explain, ExplainRequest};
@@ -50,15 +53,16 @@ impl Engine {
             "staleWhileRevalidateSeconds": lifetimes.stale_while_revalidate.as_secs(),
             "staleIfErrorSeconds": lifetimes.stale_if_error.as_secs(),
         });
-        let errand = self
+        let task = self
             .identify(&head.headers, operation.identity)
             .map_err(Detour::Unpartitioned)
             .and_then(|asker| {
                 let nobody = Peer::new(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
-                self.errand(call, head, body, asker, nobody)
+                self.task(call, head, body, asker, nobody)
             });
-        let rest = match errand {
-            Ok(errand) => self.told_of_operation(errand),
+        let rest = match task {
+            Ok(Task::One(errand)) => self.told_of_one(&errand),
+            Ok(Task::Listed(listed)) => self.told_of_list(&listed),
             Err(detour) => passes(detour),
         };
         if let (Value::Object(told), Value::Object(rest)) = (&mut told, rest) {
@@ -67,17 +71,58 @@ impl Engine {
         told
     }
 
-    fn told_of_operation(&self, errand: OperationErrand) -> Value {
-        let partition = match errand.asker.partition {
-            Partition::Anonymous => "anonymous",
-            Partition::Token(_) => "token",
-        };
-        let tags = tags_of_request(&errand);
-        let mut told = self.told_of(&Errand::Operation(errand.into()), tags);
+    fn told_of_one(&self, errand: &Errand) -> Value {
+        let Errand::Operation(operation) = errand else { return json!({}) };
+        let mut told = self.told_of(errand, tags_of_request(operation));
         if let Value::Object(told) = &mut told {
-            told.insert("partition".into(), partition.into());
+            told.insert("partition".into(), partition(&operation.asker).into());
         }
         told
+    }
+
+    /// An answer for a list: each thing by itself, and what would be asked of the origin.
+    fn told_of_list(&self, listed: &Arc<ListedErrand>) -> Value {
+        let units = listed.question.units();
+        let now = self.clock.now();
+        let different = self.habits.different(listed.operation.index, units, now);
+        let keys = |positions: Vec<usize>| {
+            let units = positions.into_iter().filter_map(|position| units.get(position));
+            let keyed = units.filter_map(|unit| Some((unit, listed.question.key_of(unit)?)));
+            keyed.collect::<Vec<_>>()
+        };
+        let keyed = different
+            .map(keys)
+            .filter(|keyed| !self.habits.is_left_whole(keyed.iter().map(|(_, key)| key), now));
+        let Some(keyed) = keyed else {
+            let whole =
+                listed.as_asked().map(|errand| self.told_of_one(&Errand::Operation(errand)));
+            return whole.unwrap_or_default();
+        };
+        let mut states: Map<String, Value> = Map::new();
+        let mut missing = Vec::new();
+        for (unit, key) in &keyed {
+            let lookup = self.look_up_piece(listed, key, now);
+            let state = states.entry(lookup.as_str()).or_insert(0.into());
+            *state = (state.as_u64().unwrap_or_default() + 1).into();
+            if serve_at_once(&lookup).is_none() {
+                missing.push(unit.id.to_string());
+            }
+        }
+        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids.max(1));
+        let verdict = match missing.len() {
+            0 => "put together from the store",
+            _ => "put together from the store and what the origin is asked for",
+        };
+        json!({
+            "partition": partition(&listed.asker),
+            "kind": format!("{:032x}", listed.question.kind().digest()),
+            "asked": units.len(),
+            "pieces": keyed.len(),
+            "states": states,
+            "stored": missing.len() < keyed.len(),
+            "origin": { "calls": missing.len().div_ceil(max_ids), "ids": missing },
+            "verdict": verdict,
+        })
     }
 
     /// A URL that the catalogue does not know, under the policy that stores such.
@@ -133,6 +178,13 @@ impl Engine {
             "bytes": stored.bytes(),
             "tags": stored.tags.names().collect::<Vec<_>>(),
         })
+    }
+}
+
+fn partition(asker: &Asker) -> &'static str {
+    match asker.partition {
+        Partition::Anonymous => "anonymous",
+        Partition::Token(_) => "token",
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod consult;
 mod operation;
+pub mod pieces;
 mod resource;
 
 use std::error::Error;
@@ -46,20 +47,30 @@ use consult::Consulted;
 
 pub use consult::Source;
 
-/// Who can be asked. The origin's client is; a test's script is another.
+/// Who can be asked. The origin is; a test's script is another.
 pub trait FetchOrigin: Send + Sync + 'static {
-    /// Sends the request and waits for the head of the answer.
-    fn fetch(&self, request: Request<Bytes>) -> Asked<'_>;
+    /// Sends the request as soon as it may leave, and waits for the head of the answer.
+    fn fetch<'a>(&'a self, purpose: Purpose, departing: Departing<'a>) -> Asked<'a>;
 }
+
+/// Makes a request at the moment at which it leaves.
+pub type Departing<'a> = Box<dyn FnOnce() -> Request<Bytes> + Send + 'a>;
 
 /// An answer's head to come.
 pub type Asked<'a> =
     Pin<Box<dyn Future<Output = Result<Response<OriginBody>, OriginError>> + Send + 'a>>;
 
-impl FetchOrigin for OriginClient {
-    fn fetch(&self, request: Request<Bytes>) -> Asked<'_> {
-        Box::pin(async {
-            let response = self.send(request.map(RequestBody::from)).await?;
+/// The origin, asked over one worker's connections.
+pub(super) struct Origin {
+    pub(super) engine: Arc<Engine>,
+    pub(super) client: Arc<OriginClient>,
+}
+
+impl FetchOrigin for Origin {
+    fn fetch<'a>(&'a self, purpose: Purpose, departing: Departing<'a>) -> Asked<'a> {
+        Box::pin(async move {
+            let request = departing().map(RequestBody::from);
+            let response = self.engine.asking(purpose, self.client.send(request)).await?;
             Ok(response.map(|body| OriginBody::new(body.map_err(BodyError::Broken))))
         })
     }
@@ -77,6 +88,7 @@ pub async fn run(
     let (previous, lease) = match engine.consult(&errand, previous, source).await {
         Consulted::Found(stored) => return takeoff.land(Outcome::Found(stored)),
         Consulted::Nothing { previous, lease } => (previous, lease),
+        Consulted::Elsewhere { previous } => (previous, None),
     };
     let fetch = Fetch { engine: &engine, errand: &errand, previous, takeoff: &takeoff };
     let limit = engine.config.origin.fetch_timeout;
@@ -146,10 +158,14 @@ impl Fetch<'_> {
             Some(_) => Purpose::Revalidate,
             None => Purpose::Fetch,
         };
-        let sent_at = self.engine.clock.now();
-        let response = match self.engine.asking(purpose, origin.fetch(request)).await {
+        let mut sent_at = Timestamp::default();
+        let departing = Box::new(|| {
+            sent_at = self.engine.clock.now();
+            request
+        });
+        let response = match origin.fetch(purpose, departing).await {
             Ok(response) => response,
-            Err(error) => return Ok(self.failed(&error)),
+            Err(error) => return Ok(Outcome::Failed(failed(&error, self.errand.name()))),
         };
         let exchange = Exchange { sent_at, received_at: self.engine.clock.now() };
         let (head, body) = response.into_parts();
@@ -183,12 +199,6 @@ impl Fetch<'_> {
             Some(Unstorable::TooLarge) => 0,
             _ => self.engine.config.limits.stored_body_bytes,
         }
-    }
-
-    fn failed(&self, error: &OriginError) -> Outcome {
-        let source = error.source().map(ToString::to_string);
-        tracing::info!(%error, source, operation = self.errand.name(), "a fetch failed");
-        Outcome::Failed(error.into())
     }
 
     fn broke_off(&self, error: &BodyError) -> Outcome {
@@ -237,6 +247,13 @@ impl Fetch<'_> {
         *response.headers_mut() = headers;
         Outcome::Streamed(Arc::new(StreamedResponse::new(response, reason)))
     }
+}
+
+/// What those who wait are told of a fetch that failed.
+fn failed(error: &OriginError, operation: &str) -> ProxyError {
+    let source = error.source().map(ToString::to_string);
+    tracing::info!(%error, source, operation, "a fetch failed");
+    error.into()
 }
 
 /// The fields of an answer that are stored: those that describe the answer itself and not the

@@ -55,6 +55,8 @@ pub enum Outcome {
     Failed(ProxyError),
     /// Another node had the answer: it is in the store, and may be stale.
     Found(Arc<StoredResponse>),
+    /// The answer is a piece of one that cannot be taken apart: ask for the whole.
+    Undivided,
 }
 
 impl Outcome {
@@ -72,7 +74,7 @@ impl Outcome {
             Self::Stored(stored, _) | Self::Confirmed(stored, _) | Self::Found(stored) => {
                 Some(stored)
             }
-            Self::Unstored(_) | Self::Streamed(_) | Self::Failed(_) => None,
+            Self::Unstored(_) | Self::Streamed(_) | Self::Failed(_) | Self::Undivided => None,
         }
     }
 
@@ -82,16 +84,20 @@ impl Outcome {
             Self::Unstored(answer) => Some(answer.status),
             Self::Streamed(answer) => Some(answer.status),
             Self::Confirmed(..) => Some(StatusCode::NOT_MODIFIED),
-            Self::Stored(..) | Self::Failed(_) | Self::Found(_) => None,
+            Self::Stored(..) | Self::Failed(_) | Self::Found(_) | Self::Undivided => None,
         }
     }
 
     /// Why an answer that came was not stored.
     pub fn unstored_because(&self) -> Option<Unstorable> {
         match self {
-            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) | Self::Found(_) => None,
             Self::Unstored(answer) => Some(answer.reason),
             Self::Streamed(answer) => Some(answer.reason),
+            Self::Stored(..)
+            | Self::Confirmed(..)
+            | Self::Failed(_)
+            | Self::Found(_)
+            | Self::Undivided => None,
         }
     }
 
@@ -104,9 +110,13 @@ impl Outcome {
     /// Whether all who asked the same may be given this one answer.
     pub fn may_be_shared(&self) -> bool {
         match self {
-            Self::Stored(..) | Self::Confirmed(..) | Self::Failed(_) | Self::Found(_) => true,
             Self::Unstored(answer) => answer.reason.may_be_shared(),
             Self::Streamed(_) => false,
+            Self::Stored(..)
+            | Self::Confirmed(..)
+            | Self::Failed(_)
+            | Self::Found(_)
+            | Self::Undivided => true,
         }
     }
 }
@@ -182,6 +192,15 @@ pub struct Flights {
     metrics: Metrics,
 }
 
+/// What a new flight counts as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Charge {
+    /// A fetch of its own.
+    Fetch,
+    /// Nothing: it goes with others in one fetch, which has its own leave.
+    Nothing,
+}
+
 /// What a request that needs the origin is to do.
 #[derive(Debug)]
 pub enum Boarding {
@@ -207,7 +226,7 @@ impl Flights {
         })
     }
 
-    /// Joins the flight for this key, or opens one. A flight that left too early for an answer of
+    /// Joins the flight for this key, or opens one, for which it is charged. A flight that left too early for an answer of
     /// this strictness to a request that came at `not_before` is passed over and replaced.
     ///
     /// # Errors
@@ -218,6 +237,7 @@ impl Flights {
         key: &CacheKey,
         plane: &PurgePlane,
         not_before: Option<(Moment, Strictness)>,
+        charge: Charge,
     ) -> Result<Boarding, ProxyError> {
         let mut flights = self.shard(key).lock();
         if let Some(flight) = flights.get(&key.digest())
@@ -231,9 +251,22 @@ impl Flights {
             }
             return Ok(Boarding::Follow(Waiter::of(flight)));
         }
-        let (takeoff, waiter) = self.alone(key, plane)?;
+        let permit = match charge {
+            Charge::Fetch => Some(self.permit()?),
+            Charge::Nothing => None,
+        };
+        let (takeoff, waiter) = self.open(key, plane, permit);
         flights.insert(key.digest(), Arc::clone(&takeoff.flight));
         Ok(Boarding::Lead(takeoff, waiter))
+    }
+
+    /// Leave for one more fetch.
+    ///
+    /// # Errors
+    /// [`ProxyError::TooManyFetches`] when there are as many as there may be.
+    pub fn permit(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        permit.map_err(|_| ProxyError::TooManyFetches)
     }
 
     /// A flight that nobody else can join.
@@ -245,11 +278,18 @@ impl Flights {
         key: &CacheKey,
         plane: &PurgePlane,
     ) -> Result<(Takeoff, Waiter), ProxyError> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let permit = permit.map_err(|_| ProxyError::TooManyFetches)?;
+        Ok(self.open(key, plane, Some(self.permit()?)))
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        key: &CacheKey,
+        plane: &PurgePlane,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> (Takeoff, Waiter) {
         let flight = Arc::new(Flight::to_be(key, plane));
         let waiter = Waiter::of(&flight);
-        Ok((Takeoff { flights: Arc::clone(self), flight, _permit: permit }, waiter))
+        (Takeoff { flights: Arc::clone(self), flight, _permit: permit }, waiter)
     }
 
     /// Notes that the answer to this question is for one client only.
@@ -297,7 +337,7 @@ impl Flights {
 pub struct Takeoff {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Takeoff {
@@ -372,7 +412,7 @@ impl Waiter {
             }
             // What they depend on is not known.
             Outcome::Unstored(_) | Outcome::Streamed(_) => false,
-            Outcome::Failed(_) => true,
+            Outcome::Failed(_) | Outcome::Undivided => true,
         };
         is_for_us.then_some(outcome)
     }

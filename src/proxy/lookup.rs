@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cache_status::Forwarded;
 use super::errand::Errand;
 use super::flight::Outcome;
+use super::listed::ListedErrand;
 use super::resource::Resource;
 use crate::cache_key::{CacheKey, Field};
 use crate::caching::cache_control::RequestDirectives;
@@ -146,6 +147,28 @@ impl super::Engine {
                 Found::Nothing => Lookup::Absent,
             },
         }
+    }
+
+    /// What the store has for one thing of a list.
+    pub(super) fn look_up_piece(
+        &self,
+        listed: &ListedErrand,
+        key: &CacheKey,
+        now: Timestamp,
+    ) -> Lookup {
+        let judged = |stored| self.judge_piece(listed, stored, now);
+        self.store.get(key).map_or(Lookup::Absent, judged)
+    }
+
+    /// What was found of one thing of a list.
+    pub(super) fn judge_piece(
+        &self,
+        listed: &ListedErrand,
+        stored: Arc<StoredResponse>,
+        now: Timestamp,
+    ) -> Lookup {
+        let asked = RequestDirectives::default();
+        Lookup::of(stored, self.plane(), listed.strictness(), &asked, now)
     }
 
     /// What was found, as far as it is good for this errand.

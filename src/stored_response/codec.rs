@@ -172,7 +172,7 @@ pub fn encode(response: &StoredResponse) -> Vec<u8> {
         last_found_usable: _,
     } = response;
     let Lifetimes { fresh_for, stale_while_revalidate, stale_if_error } = lifetimes;
-    let StoredBody { plain, links, etag, public_root: _, compressed: _ } = &**body;
+    let StoredBody { plain, links, etag, public_root: _, compressed: _, layout: _ } = &**body;
 
     let packed = Packed::new(plain);
     let capacity = response.bytes().saturating_sub(body.bytes()) + packed.len();

@@ -38,7 +38,8 @@ pub(super) fn arrays(body: &[u8], decomposition: &Decomposition) -> Result<Vec<I
     let is_items = |name: &str| decomposition.items.iter().any(|items| **items == *name);
     let (arrays, others): (Vec<_>, Vec<_>) =
         members.into_iter().partition(|(name, _)| is_items(name));
-    if !others.iter().all(|(name, value)| is_same_for_all(name, value.get())) {
+    let links_on = others.iter().any(|(name, _)| term(name).as_deref() == Some("nextlink"));
+    if !links_on && !others.iter().all(|(name, value)| is_same_for_all(name, value.get())) {
         return Err(Unfit::Member);
     }
     let is_there_once =
@@ -47,7 +48,11 @@ pub(super) fn arrays(body: &[u8], decomposition: &Decomposition) -> Result<Vec<I
         return Err(Unfit::Items);
     }
     let read = |(_, value): (_, &RawValue)| items(text, value, decomposition);
-    arrays.into_iter().map(read).collect()
+    let arrays = arrays.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    match links_on {
+        true => Err(Unfit::Page(arrays.iter().map(|items| items.list.len()).max().unwrap_or(0))),
+        false => Ok(arrays),
+    }
 }
 
 /// The members of the object that the body is.
@@ -80,14 +85,19 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Whether a member beside the items is the same for each of them: a known annotation, or nothing.
 fn is_same_for_all(name: &str, value: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    match name.rsplit_once('@') {
-        Some((_, term)) => SAME_FOR_ALL.contains(&term.strip_prefix("odata.").unwrap_or(term)),
+    match term(name) {
+        Some(term) => SAME_FOR_ALL.contains(&&*term),
         None => {
             let inner = value.strip_prefix(['[', '{']).and_then(|v| v.strip_suffix([']', '}']));
             value == "null" || inner.is_some_and(|inner| inner.trim().is_empty())
         }
     }
+}
+
+/// What an annotation says, in lower case and without its namespace.
+fn term(name: &str) -> Option<String> {
+    let term = name.rsplit_once('@')?.1.to_ascii_lowercase();
+    Some(term.strip_prefix("odata.").map_or_else(|| term.clone(), str::to_owned))
 }
 
 fn items(text: &str, array: &RawValue, decomposition: &Decomposition) -> Result<Items, Unfit> {

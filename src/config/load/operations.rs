@@ -8,8 +8,8 @@ use http::Method;
 use super::LIFETIME;
 use crate::config::mistake::Place;
 use crate::config::reader::{Field, Section, shown};
-use crate::config::values::{boolean, duration, list, one_of};
-use crate::config::{ClassLifetimes, OperationRule};
+use crate::config::values::{boolean, count, duration, list, one_of};
+use crate::config::{ClassLifetimes, DecomposeRule, OperationRule};
 use crate::odata::is_identifier;
 use crate::operation::{Catalogue, Class, Identity};
 
@@ -61,7 +61,22 @@ fn rule(section: &Section<'_>) -> OperationRule {
         stale_if_error: section.get("stale_if_error", duration(LIFETIME)),
         identity: section.get("identity", identity),
         sets: section.get("sets", list(body_path)),
+        decompose: section.table("decompose", decompose),
         cache: section.get("cache", boolean),
+    }
+}
+
+fn decompose(section: &Section<'_>) -> DecomposeRule {
+    DecomposeRule {
+        enabled: section.get("enabled", boolean),
+        list: section.get("list", body_path),
+        list_id: section.get("list_id", member),
+        items: section.get("items", |field| {
+            let items = list(member)(field)?;
+            if items.is_empty() { field.refuse("must name an array at least") } else { Some(items) }
+        }),
+        item_id: section.get("item_id", member),
+        max_ids: section.get("max_ids", count(1..=1_000)),
     }
 }
 
@@ -94,6 +109,16 @@ fn body_path(field: &Field<'_>) -> Option<String> {
     let what = "a dotted path of body parameters such as \"searchCriteria.ProductIds\"";
     let text = field.text(what)?;
     if text.split('.').all(is_identifier) {
+        return Some(text.to_owned());
+    }
+    field.refuse(format!("must be {what}, not {}", shown(text)))
+}
+
+/// The name of one member.
+fn member(field: &Field<'_>) -> Option<String> {
+    let what = "the name of a member such as \"ProductId\"";
+    let text = field.text(what)?;
+    if is_identifier(text) {
         return Some(text.to_owned());
     }
     field.refuse(format!("must be {what}, not {}", shown(text)))

@@ -32,6 +32,8 @@ pub(super) enum Consulted {
     /// Nothing that serves. The origin is asked, whether `previous` still stands where there is
     /// one, and for the whole fleet where there is a lease.
     Nothing { previous: Option<Arc<StoredResponse>>, lease: Option<Lease> },
+    /// Another node is about to have it.
+    Elsewhere { previous: Option<Arc<StoredResponse>> },
 }
 
 impl Engine {
@@ -42,19 +44,26 @@ impl Engine {
         previous: Option<Arc<StoredResponse>>,
         source: Source,
     ) -> Consulted {
+        match self.look_elsewhere(errand, previous, source).await {
+            Consulted::Elsewhere { previous } => self.await_elsewhere(errand, previous).await,
+            consulted => consulted,
+        }
+    }
+
+    /// Looks for an answer in the shared tier, and which node is to fetch it where there is none.
+    pub(super) async fn look_elsewhere(
+        &self,
+        errand: &Errand,
+        previous: Option<Arc<StoredResponse>>,
+        source: Source,
+    ) -> Consulted {
         let (Some(tier), Source::Anywhere) = (self.tier_for(errand), source) else {
             return Consulted::Nothing { previous, lease: None };
         };
-        // Where a stale answer serves its clients already, only a fresh one is news.
-        let serves = |found: StoredResponse| match self.for_anyone(errand, found.into()) {
-            Lookup::Fresh(found) => Ok(found),
-            Lookup::Stale(found, stale) if stale.while_revalidating && previous.is_none() => {
-                Ok(found)
-            }
-            found => Err(found),
-        };
         let mut held_before = None;
-        match self.find_shared(tier, errand).await.map(|found| found.map(serves)) {
+        let has_stale = previous.is_some();
+        let found = self.find_shared(tier, errand).await;
+        match found.map(|found| found.map(|found| self.serves(errand, found, has_stale))) {
             Ok(Some(Ok(found))) => return self.found(found),
             Ok(Some(Err(other))) => {
                 // In memory it can stand in where the origin fails.
@@ -69,16 +78,43 @@ impl Engine {
             // One wait is enough.
             Err(_) => return Consulted::Nothing { previous, lease: None },
         }
-        let key = self.flight_key(errand);
-        let lease = match tier.elect(&key).await {
-            Election::Elected(lease) => Some(lease),
-            Election::Unknown => None,
-            Election::Follow => match tier.follow(&key, |found| serves(found).ok()).await {
-                Some(found) => return self.found(found),
-                None => None,
-            },
-        };
-        Consulted::Nothing { previous: previous.or(held_before), lease }
+        let previous = previous.or(held_before);
+        match tier.elect(&self.flight_key(errand)).await {
+            Election::Elected(lease) => Consulted::Nothing { previous, lease: Some(lease) },
+            Election::Unknown => Consulted::Nothing { previous, lease: None },
+            Election::Follow => Consulted::Elsewhere { previous },
+        }
+    }
+
+    /// Waits for the node that fetches an answer.
+    pub(super) async fn await_elsewhere(
+        &self,
+        errand: &Errand,
+        previous: Option<Arc<StoredResponse>>,
+    ) -> Consulted {
+        if let Some(tier) = self.tier_for(errand) {
+            let (key, has_stale) = (self.flight_key(errand), previous.is_some());
+            let serves = |found| self.serves(errand, found, has_stale).ok();
+            if let Some(found) = tier.follow(&key, serves).await {
+                return self.found(found);
+            }
+        }
+        Consulted::Nothing { previous, lease: None }
+    }
+
+    /// Whether what was found serves. Where a stale answer serves its clients already, only a fresh
+    /// one is news.
+    fn serves(
+        &self,
+        errand: &Errand,
+        found: StoredResponse,
+        has_stale: bool,
+    ) -> Result<Arc<StoredResponse>, Lookup> {
+        match self.for_anyone(errand, found.into()) {
+            Lookup::Fresh(found) => Ok(found),
+            Lookup::Stale(found, stale) if stale.while_revalidating && !has_stale => Ok(found),
+            found => Err(found),
+        }
     }
 
     /// What the shared tier holds for a client that wants nothing else.

@@ -11,20 +11,23 @@ use http::header::{
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 
+use super::super::Engine;
 use super::super::cors;
 use super::super::decoded_body::{DecodedBody, OriginBody};
 use super::super::errand::OperationErrand;
 use super::super::examine::{Examined, examine};
 use super::super::fields::add_via;
-use super::super::flight::{Outcome, UnstoredResponse};
+use super::super::flight::{Outcome, Takeoff, UnstoredResponse};
+use super::super::identity::Asker;
 use super::{Fetch, kept_fields};
 use crate::caching::freshness::Freshness;
 use crate::caching::lifetime::Exchange;
 use crate::caching::storability::{self, Unstorable};
 use crate::caching::validation;
 use crate::clock::Timestamp;
-use crate::operation::Lifetimes;
-use crate::purge::{LastFoundUsable, Rule};
+use crate::operation::{Lifetimes, Operation};
+use crate::purge::{LastFoundUsable, Rule, Stamp};
+use crate::question::Forward;
 use crate::stored_response::{StoredBody, StoredResponse};
 use crate::tag::TagSet;
 
@@ -37,21 +40,56 @@ pub(super) fn request(
     errand: &OperationErrand,
     previous: Option<&Arc<StoredResponse>>,
 ) -> (Request<Bytes>, bool) {
-    let forward = &errand.question.forward;
+    let mut request = request_of(&errand.operation, &errand.asker, &errand.question.forward);
+    let headers = request.headers_mut();
+    let asks_about_previous =
+        previous.is_some_and(|previous| validation::add_conditions(&previous.headers, headers));
+    (request, asks_about_previous)
+}
+
+/// A request of the canonical form, as whoever asks.
+pub(super) fn request_of(
+    operation: &Operation,
+    asker: &Asker,
+    forward: &Forward,
+) -> Request<Bytes> {
     let mut request = Request::new(forward.body.clone());
-    *request.method_mut() = errand.operation.method.clone();
+    *request.method_mut() = operation.method.clone();
     *request.uri_mut() = forward.path_and_query.clone().into();
     let headers = request.headers_mut();
     headers.clone_from(&forward.headers);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     // As received: canonical, so without the client's version (RFC 9110 §7.6.3 on loops).
     add_via(Version::HTTP_11, headers);
-    if let Some(authorization) = &errand.asker.authorization {
+    if let Some(authorization) = &asker.authorization {
         headers.insert(AUTHORIZATION, authorization.clone());
     }
-    let asks_about_previous =
-        previous.is_some_and(|previous| validation::add_conditions(&previous.headers, headers));
-    (request, asks_about_previous)
+    request
+}
+
+impl Engine {
+    /// When an answer came, and how long it may be kept: what its head allows, within the
+    /// credentials' own life.
+    pub(super) fn freshness_of(
+        &self,
+        errand: &OperationErrand,
+        status: StatusCode,
+        headers: &HeaderMap,
+        Exchange { received_at, .. }: Exchange,
+    ) -> Result<Freshness, Unstorable> {
+        let absent = self.config.absent.fresh_for;
+        let targets = &self.http_rules.targets;
+        let of_operation = errand.operation.lifetimes;
+        let lifetimes = storability::lifetimes(status, headers, targets, of_operation, absent)?;
+        let lifetimes = within_credentials(lifetimes, errand.asker.expires_at, received_at)?;
+        Ok(Freshness::of_catalogue(received_at, storability::initial_age(headers), lifetimes))
+    }
+
+    /// The stamp that what a fetch brings is stored with.
+    pub(super) fn stamp_of(&self, takeoff: &Takeoff) -> Stamp {
+        let plane = self.plane();
+        if plane.keeps(Rule::StampBefore) { takeoff.stamp() } else { plane.stamp() }
+    }
 }
 
 impl Fetch<'_> {
@@ -77,11 +115,13 @@ impl Fetch<'_> {
             Ok(examined) => examined,
             Err(error) => return Outcome::Failed(error),
         };
-        let headers = fields_of(&head, exchange);
-        let freshness = self.freshness(errand, head.status, &head.headers, exchange);
+        let headers = kept_of(&head.headers, exchange);
+        let freshness = self.engine.freshness_of(errand, head.status, &head.headers, exchange);
         match freshness.and_then(|freshness| Ok((freshness, tags?))) {
             Ok((freshness, tags)) => {
-                self.store_answer(errand, head.status, headers, tags, body, freshness)
+                let stored = self.store_answer(errand, head.status, headers, tags, body, freshness);
+                self.learn(errand, &stored, exchange);
+                Outcome::Stored(stored, None)
             }
             Err(reason) => {
                 let mut headers = headers;
@@ -100,23 +140,6 @@ impl Fetch<'_> {
         }
     }
 
-    /// When it came, and how long it may be kept: what its head allows, within the credentials'
-    /// own life.
-    fn freshness(
-        &self,
-        errand: &OperationErrand,
-        status: StatusCode,
-        headers: &HeaderMap,
-        Exchange { received_at, .. }: Exchange,
-    ) -> Result<Freshness, Unstorable> {
-        let absent = self.engine.config.absent.fresh_for;
-        let targets = &self.engine.http_rules.targets;
-        let of_operation = errand.operation.lifetimes;
-        let lifetimes = storability::lifetimes(status, headers, targets, of_operation, absent)?;
-        let lifetimes = within_credentials(lifetimes, errand.asker.expires_at, received_at)?;
-        Ok(Freshness::of_catalogue(received_at, storability::initial_age(headers), lifetimes))
-    }
-
     fn store_answer(
         &self,
         errand: &OperationErrand,
@@ -125,13 +148,10 @@ impl Fetch<'_> {
         tags: TagSet,
         body: StoredBody,
         freshness: Freshness,
-    ) -> Outcome {
-        let plane = self.engine.plane();
-        let stamp =
-            if plane.keeps(Rule::StampBefore) { self.takeoff.stamp() } else { plane.stamp() };
+    ) -> Arc<StoredResponse> {
         let stored = Arc::new(StoredResponse {
             key: errand.question.key.clone(),
-            stamp,
+            stamp: self.engine.stamp_of(self.takeoff),
             freshness,
             status,
             headers,
@@ -140,7 +160,17 @@ impl Fetch<'_> {
             last_found_usable: LastFoundUsable::default(),
         });
         self.engine.store.put(&stored);
-        Outcome::Stored(stored, None)
+        stored
+    }
+
+    /// Learns from the answer for a whole list. Where that does not come apart, it stays as it is.
+    fn learn(&self, errand: &OperationErrand, stored: &StoredResponse, exchange: Exchange) {
+        if let Some(listed) = errand.whole_of.as_ref().filter(|_| stored.status == StatusCode::OK)
+            && let Err(unfit) = self.engine.learn_from(listed, stored, exchange)
+        {
+            let operation = &*errand.operation.name;
+            tracing::debug!(reason = unfit.as_str(), operation, "an answer was not taken apart");
+        }
     }
 
     pub(super) fn confirm_operation(
@@ -150,18 +180,19 @@ impl Fetch<'_> {
         head: &Parts,
         exchange: Exchange,
     ) -> Outcome {
-        let freshness = match self.freshness(errand, previous.status, &head.headers, exchange) {
-            Ok(freshness) => freshness,
-            Err(reason) => {
-                return Outcome::Unstored(Arc::new(UnstoredResponse {
-                    status: previous.status,
-                    headers: previous.headers.clone(),
-                    body: Arc::clone(&previous.body),
-                    reason,
-                }));
-            }
-        };
-        let mut newer = fields_of(head, exchange);
+        let freshness =
+            match self.engine.freshness_of(errand, previous.status, &head.headers, exchange) {
+                Ok(freshness) => freshness,
+                Err(reason) => {
+                    return Outcome::Unstored(Arc::new(UnstoredResponse {
+                        status: previous.status,
+                        headers: previous.headers.clone(),
+                        body: Arc::clone(&previous.body),
+                        reason,
+                    }));
+                }
+            };
+        let mut newer = kept_of(&head.headers, exchange);
         // The body was understood as what it was said to be.
         newer.remove(CONTENT_TYPE);
         let mut headers = previous.headers.clone();
@@ -173,7 +204,7 @@ impl Fetch<'_> {
     }
 
     fn oversized(&self, head: &Parts, body: DecodedBody, exchange: Exchange) -> Outcome {
-        let mut headers = fields_of(head, exchange);
+        let mut headers = kept_of(&head.headers, exchange);
         if body.is_as_sent() {
             for name in [CONTENT_LENGTH, CONTENT_ENCODING] {
                 if let Some(value) = head.headers.get(&name) {
@@ -185,8 +216,9 @@ impl Fetch<'_> {
     }
 }
 
-fn fields_of(head: &Parts, exchange: Exchange) -> HeaderMap {
-    let mut headers = kept_fields(&head.headers, &NOT_KEPT, exchange.received_at);
+/// The fields that are kept of an answer.
+pub(super) fn kept_of(headers: &HeaderMap, exchange: Exchange) -> HeaderMap {
+    let mut headers = kept_fields(headers, &NOT_KEPT, exchange.received_at);
     cors::strip(&mut headers);
     headers
 }

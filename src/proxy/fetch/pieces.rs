@@ -1,0 +1,433 @@
+//! Fetches of what is missing of lists: what other nodes have, then one call for many things, whose
+//! answer is taken apart, and each piece stored under its own stamp from before the call left.
+//!
+//! A call may carry what several clients miss. Where it fails for a reason that may be one party's
+//! own, each is asked for by itself, so that nobody is told of another's mistake.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
+use http::header::{ETAG, LAST_MODIFIED};
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+
+use super::super::Engine;
+use super::super::decoded_body::{DecodedBody, OriginBody};
+use super::super::engine::Purpose;
+use super::super::errand::{Errand, OperationErrand};
+use super::super::examine::{ASIDE_BYTES, is_json};
+use super::super::flight::{Outcome, UnstoredResponse};
+use super::super::listed::merger::{Joined, different};
+use super::super::listed::{Leg, ListedErrand, Party};
+use super::consult::{Consulted, Source};
+use super::operation::{kept_of, request_of};
+use super::{FetchOrigin, failed};
+use crate::answer::Answer;
+use crate::answer::pieces::{Piece, TakenApart, Unfit, take_apart};
+use crate::caching::lifetime::Exchange;
+use crate::caching::storability::{self, Unstorable};
+use crate::clock::Timestamp;
+use crate::dependency;
+use crate::dependency::Id;
+use crate::error::ProxyError;
+use crate::purge::{LastFoundUsable, Stamp};
+use crate::stored_response::{StoredBody, StoredResponse};
+use crate::tag::TagSet;
+
+/// Gets what a party misses, and lands its flights.
+pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party, source: Source) {
+    let Party { listed, legs } = party;
+    let consulting = legs.into_iter().map(|leg| async {
+        let errand = Errand::Operation(Arc::clone(&leg.errand));
+        let consulted = engine.look_elsewhere(&errand, leg.previous.clone(), source).await;
+        (leg, consulted)
+    });
+    let mut missing = Vec::new();
+    for (mut leg, consulted) in join_all(consulting).await {
+        match consulted {
+            Consulted::Found(stored) => leg.takeoff.land(Outcome::Found(stored)),
+            Consulted::Nothing { lease, .. } => {
+                leg.lease = lease;
+                missing.push(leg);
+            }
+            Consulted::Elsewhere { previous } => {
+                leg.previous = previous;
+                let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
+                tokio::spawn(follow(engine, origin, Arc::clone(&listed), leg));
+            }
+        }
+    }
+    submit(engine, origin, Party { listed, legs: missing }).await;
+}
+
+/// Waits for the node that fetches the same.
+async fn follow(
+    engine: Arc<Engine>,
+    origin: Arc<dyn FetchOrigin>,
+    listed: Arc<ListedErrand>,
+    leg: Leg,
+) {
+    let errand = Errand::Operation(Arc::clone(&leg.errand));
+    match engine.await_elsewhere(&errand, leg.previous.clone()).await {
+        Consulted::Found(stored) => leg.takeoff.land(Outcome::Found(stored)),
+        _ => submit(engine, origin, Party { listed, legs: vec![leg] }).await,
+    }
+}
+
+/// Has a party's things asked for: in a call that is open, or in one of its own.
+async fn submit(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party) {
+    if party.legs.is_empty() {
+        return;
+    }
+    let listed = Arc::clone(&party.listed);
+    let kind = listed.question.kind().digest();
+    if let Joined::Opened(linger) = engine.merger.join(kind, party) {
+        call(engine, origin, listed, linger).await;
+    }
+}
+
+/// Makes a call for whoever waits for one of its kind. What does not fit is another call's.
+fn call(
+    engine: Arc<Engine>,
+    origin: Arc<dyn FetchOrigin>,
+    listed: Arc<ListedErrand>,
+    linger: Duration,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
+        let kind = listed.question.kind().digest();
+        let mut seat = Seat { engine: &engine, kind, has_left: false };
+        if !linger.is_zero() {
+            tokio::time::sleep(linger).await;
+        }
+        let permit = match engine.flights.permit() {
+            Ok(permit) => permit,
+            Err(error) => return land_all(engine.merger.give_up(kind), &Outcome::Failed(error)),
+        };
+        let leave = || {
+            let (leaving, are_others_left) = engine.merger.depart(kind, max_ids);
+            seat.has_left = true;
+            if are_others_left {
+                let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
+                tokio::spawn(call(engine, origin, Arc::clone(&listed), Duration::ZERO));
+            }
+            leaving
+        };
+        let (mut parties, verdict) = ask(&engine, &*origin, &listed, leave).await;
+        drop(permit);
+        if !seat.has_left {
+            parties = engine.merger.give_up(kind);
+        }
+        drop(seat);
+        conclude(&engine, &origin, parties, verdict);
+    })
+}
+
+/// Asks for one party's things by themselves.
+async fn call_alone(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party) {
+    let listed = Arc::clone(&party.listed);
+    match engine.flights.permit() {
+        Ok(_permit) => {
+            let (parties, verdict) = ask(&engine, &*origin, &listed, || vec![party]).await;
+            conclude(&engine, &origin, parties, verdict);
+        }
+        Err(error) => land_all(vec![party], &Outcome::Failed(error)),
+    }
+}
+
+/// One call's place in the merger.
+struct Seat<'a> {
+    engine: &'a Engine,
+    kind: u128,
+    has_left: bool,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        match self.has_left {
+            true => self.engine.merger.end(self.kind),
+            // It will not leave: nobody is to wait for it.
+            false => drop(self.engine.merger.give_up(self.kind)),
+        }
+    }
+}
+
+/// What came of a call.
+enum Verdict {
+    /// The pieces, by what they are of.
+    Pieces(HashMap<Id, Piece>, Parts, Exchange),
+    /// The origin's own error, and whether it may be about one party's things only.
+    Refused(Arc<UnstoredResponse>),
+    /// An answer that cannot be taken apart.
+    Unfit(Unfit),
+    /// No answer.
+    Failed(ProxyError),
+}
+
+/// Asks for what those who leave with the call want, of the same kind as `listed`.
+async fn ask(
+    engine: &Arc<Engine>,
+    origin: &dyn FetchOrigin,
+    listed: &Arc<ListedErrand>,
+    leave: impl FnOnce() -> Vec<Party> + Send,
+) -> (Vec<Party>, Verdict) {
+    let (mut parties, mut asked) = (Vec::new(), Vec::new());
+    let mut sent_at = Timestamp::default();
+    let departing = Box::new(|| {
+        parties = leave();
+        sent_at = engine.clock.now();
+        let mut units = different(&parties);
+        engine.habits.probe(listed.operation.index, &mut units);
+        asked = units.iter().map(|unit| unit.id.clone()).collect();
+        let asked_for = engine.metrics.origin_ids.with_label_values(&[&*listed.operation.name]);
+        asked_for.inc_by(units.len() as u64);
+        let forward = listed.question.forward(units.into_iter());
+        request_of(&listed.operation, &listed.asker, &forward)
+    });
+    let limit = engine.config.origin.fetch_timeout;
+    let answer = tokio::time::timeout(limit, async {
+        let response = origin.fetch(Purpose::Fetch, departing).await?;
+        let received_at = engine.clock.now();
+        let (head, body) = response.into_parts();
+        let whole = read(&head, body, engine.config.limits.stored_body_bytes).await;
+        Ok((head, whole, received_at))
+    });
+    let (head, whole, received_at) = match answer.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            return (parties, Verdict::Failed(failed(&error, &listed.operation.name)));
+        }
+        Err(_) => return (parties, Verdict::Failed(ProxyError::OriginTimeout)),
+    };
+    let exchange = Exchange { sent_at, received_at };
+    let verdict = match whole {
+        Err(Unreadable::Broken) => Verdict::Failed(ProxyError::OriginBroken),
+        Err(Unreadable::Unfit(unfit)) => Verdict::Unfit(unfit),
+        Ok(whole) if head.status == StatusCode::OK => {
+            examine(engine, listed, asked, head, whole, exchange).await
+        }
+        // How an origin says that there is nothing of the kind is not known of a part of a list.
+        Ok(_) if storability::is_absent(head.status) => Verdict::Unfit(Unfit::Unstorable),
+        Ok(whole) => Verdict::Refused(Arc::new(UnstoredResponse {
+            status: head.status,
+            headers: kept_of(&head.headers, exchange),
+            body: Arc::new(StoredBody::new(whole, Box::default(), None)),
+            reason: Unstorable::Status,
+        })),
+    };
+    (parties, verdict)
+}
+
+enum Unreadable {
+    Broken,
+    Unfit(Unfit),
+}
+
+async fn read(head: &Parts, body: OriginBody, limit: usize) -> Result<Bytes, Unreadable> {
+    let mut body = DecodedBody::new(&head.headers, body);
+    match body.read_to_end(limit).await {
+        Ok(Some(_)) if !body.is_plain() => Err(Unreadable::Unfit(Unfit::Unstorable)),
+        Ok(Some(whole)) => Ok(whole),
+        Ok(None) => Err(Unreadable::Unfit(Unfit::Unstorable)),
+        Err(error) => {
+            tracing::info!(%error, "the origin's answer broke off");
+            Err(Unreadable::Broken)
+        }
+    }
+}
+
+/// Takes an answer apart; a large one on a thread of its own.
+async fn examine(
+    engine: &Arc<Engine>,
+    listed: &Arc<ListedErrand>,
+    ids: Vec<Id>,
+    head: Parts,
+    whole: Bytes,
+    exchange: Exchange,
+) -> Verdict {
+    if !is_json(&head.headers) {
+        return Verdict::Unfit(Unfit::Malformed);
+    }
+    let is_small = whole.len() <= ASIDE_BYTES;
+    let (of, now) = (Arc::clone(listed), engine.clock.now());
+    let taking = move || {
+        let asked: Vec<&Id> = ids.iter().collect();
+        let decomposition = of.decomposition().ok_or(Unfit::Items)?;
+        let taken = take_apart(&whole, &asked, decomposition, of.question.max_items())?;
+        Ok((ids.clone(), taken))
+    };
+    let taken = if is_small { Ok(taking()) } else { tokio::task::spawn_blocking(taking).await };
+    let taken: Result<(Vec<Id>, TakenApart), Unfit> = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be examined");
+            return Verdict::Failed(ProxyError::Internal);
+        }
+    };
+    let learned = taken.and_then(|(ids, taken)| {
+        engine.habits.learn(listed.operation.index, taken.evidence, now)?;
+        Ok(ids.into_iter().zip(taken.pieces).collect())
+    });
+    match learned {
+        Ok(pieces) => Verdict::Pieces(pieces, head, exchange),
+        Err(unfit) => Verdict::Unfit(unfit),
+    }
+}
+
+/// Ends the flights of those who left with a call, or asks for each party's things by itself.
+fn conclude(
+    engine: &Arc<Engine>,
+    origin: &Arc<dyn FetchOrigin>,
+    parties: Vec<Party>,
+    verdict: Verdict,
+) {
+    let verdict = match verdict {
+        Verdict::Pieces(pieces, head, exchange) => {
+            match keep(engine, &parties, &pieces, &head, exchange) {
+                Ok(kept) => return land(engine, parties, kept),
+                Err(unfit) => Verdict::Unfit(unfit),
+            }
+        }
+        verdict => verdict,
+    };
+    let may_be_ones_own = match &verdict {
+        Verdict::Refused(answer) => answer.status.is_client_error(),
+        Verdict::Unfit(_) => true,
+        Verdict::Pieces(..) | Verdict::Failed(_) => false,
+    };
+    if may_be_ones_own && parties.len() > 1 {
+        for party in parties {
+            tokio::spawn(call_alone(Arc::clone(engine), Arc::clone(origin), party));
+        }
+        return;
+    }
+    let outcome = match verdict {
+        Verdict::Pieces(..) => Outcome::Undivided,
+        Verdict::Refused(answer) => Outcome::Unstored(answer),
+        Verdict::Failed(error) => Outcome::Failed(error),
+        Verdict::Unfit(unfit) => {
+            engine.leaves_whole(&parties, unfit);
+            Outcome::Undivided
+        }
+    };
+    land_all(parties, &outcome);
+}
+
+fn land_all(parties: Vec<Party>, outcome: &Outcome) {
+    for leg in parties.into_iter().flat_map(|party| party.legs) {
+        leg.takeoff.land(outcome.clone());
+    }
+}
+
+/// The stored piece of each leg, in the parties' order.
+fn keep(
+    engine: &Engine,
+    parties: &[Party],
+    pieces: &HashMap<Id, Piece>,
+    head: &Parts,
+    exchange: Exchange,
+) -> Result<Vec<Arc<StoredResponse>>, Unfit> {
+    let legs = parties.iter().flat_map(|party| party.legs.iter());
+    let piece_of = |leg: &Leg| pieces.get(&leg.unit.id).ok_or(Unfit::Stranger);
+    legs.map(|leg| {
+        let stamp = engine.stamp_of(&leg.takeoff);
+        engine.piece_to_store(&leg.errand, stamp, piece_of(leg)?, &head.headers, exchange)
+    })
+    .collect()
+}
+
+fn land(engine: &Engine, parties: Vec<Party>, kept: Vec<Arc<StoredResponse>>) {
+    let legs = parties.into_iter().flat_map(|party| party.legs);
+    for (leg, stored) in legs.zip(kept) {
+        engine.store.put(&stored);
+        leg.takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
+        engine.share(&Errand::Operation(leg.errand), &stored, leg.lease);
+    }
+}
+
+impl Engine {
+    /// Learns from the answer for a whole list how the origin answers lists, and keeps its pieces.
+    pub(super) fn learn_from(
+        &self,
+        listed: &ListedErrand,
+        whole: &StoredResponse,
+        exchange: Exchange,
+    ) -> Result<(), Unfit> {
+        let (units, index) = (listed.question.units(), listed.operation.index);
+        let decomposition = listed.decomposition().ok_or(Unfit::Items)?;
+        let asked: Vec<&Id> = units.iter().map(|unit| &unit.id).collect();
+        let body = whole.body.kept();
+        let taken = take_apart(body, &asked, decomposition, listed.question.max_items());
+        if let Err(Unfit::Page(items)) = taken {
+            self.habits.note_page(index, items);
+        }
+        let taken = taken?;
+        self.habits.learn(index, taken.evidence, self.clock.now())?;
+        let different = self.habits.different(index, units, self.clock.now());
+        for (piece, position) in taken.pieces.iter().zip(different.unwrap_or_default()) {
+            let errand = units.get(position).and_then(|unit| listed.alone(unit));
+            let Some(errand) = errand else { continue };
+            let headers = &whole.headers;
+            self.store.put(&self.piece_to_store(&errand, whole.stamp, piece, headers, exchange)?);
+        }
+        Ok(())
+    }
+
+    /// A piece as it is stored.
+    ///
+    /// # Errors
+    /// [`Unfit`] where it must not be.
+    fn piece_to_store(
+        &self,
+        errand: &OperationErrand,
+        stamp: Stamp,
+        piece: &Piece,
+        of_whole: &HeaderMap,
+        exchange: Exchange,
+    ) -> Result<Arc<StoredResponse>, Unfit> {
+        let mut headers = kept_of(of_whole, exchange);
+        // They are about the whole of which this is a piece.
+        for name in [ETAG, LAST_MODIFIED] {
+            headers.remove(name);
+        }
+        let status = if piece.is_absent() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        let freshness = self.freshness_of(errand, status, of_whole, exchange);
+        Ok(Arc::new(StoredResponse {
+            key: errand.question.key.clone(),
+            stamp,
+            freshness: freshness.map_err(|_| Unfit::Unstorable)?,
+            status: StatusCode::OK,
+            headers,
+            tags: tags_of(errand, piece)?,
+            body: Arc::new(StoredBody::piece(piece.clone())),
+            last_found_usable: LastFoundUsable::default(),
+        }))
+    }
+
+    /// Notes that these things are in an answer that cannot be taken apart.
+    fn leaves_whole(&self, parties: &[Party], unfit: Unfit) {
+        let legs = || parties.iter().flat_map(|party| party.legs.iter());
+        if let (Unfit::Page(items), Some(party)) = (unfit, parties.first()) {
+            self.habits.note_page(party.listed.operation.index, items);
+        }
+        let operation = legs().next().map_or("-", |leg| &leg.errand.operation.name);
+        tracing::warn!(reason = unfit.as_str(), operation, "an answer was not taken apart");
+        self.metrics.undivided.with_label_values(&[operation, unfit.as_str()]).inc();
+        let keys = legs().map(|leg| &leg.errand.question.key);
+        self.habits.leave_whole(keys, self.clock.now());
+    }
+}
+
+/// What a piece depends on. One that links on cannot be put together with others.
+fn tags_of(errand: &OperationErrand, piece: &Piece) -> Result<TagSet, Unfit> {
+    let OperationErrand { operation, question, asker, .. } = errand;
+    let answer = Answer::scan(&piece.body, operation).map_err(|_| Unfit::Unstorable)?;
+    if !answer.next_links.is_empty() {
+        return Err(Unfit::Member);
+    }
+    let has_credentials = asker.authorization.is_some();
+    Ok(dependency::tags(operation, &question.dependencies, &answer, has_credentials))
+}

@@ -1,0 +1,475 @@
+//! The path of a request for a list of things, each of which is kept by itself.
+//!
+//! ```text
+//! plan → look up each → fetch what is missing → put together → deliver
+//!   │                        │                       │
+//!   └────────────────────────┴───────────────────────┴─ the whole, as it was asked
+//! ```
+//!
+//! * **plan**: which different things there are, and whether it is known what the origin makes of
+//!   repetitions and of the order ([`habits`]).
+//! * **look up**: fresh, stale or missing, each thing by itself: time, purges and the class's
+//!   strictness decide as for any stored response.
+//! * **fetch**: each missing thing is a flight that all who miss it share; those that nobody else
+//!   fetches go out together, with what other requests of the same kind miss ([`merger`]).
+//! * **put together**: the members around the items as the origin sent them, the items byte for byte.
+//!   Where a missing thing cannot be had and nothing stale may stand in for it, the client is told
+//!   the origin's error, never a part of the answer.
+
+mod errand;
+pub mod habits;
+pub mod merger;
+
+use std::sync::Arc;
+
+use super::cache_status::{CacheStatus, Forwarded};
+use super::deliver::{self, Hand, Terms};
+use super::engine::Served;
+use super::errand::{Errand, OperationErrand};
+use super::fetch::{Source, pieces};
+use super::flight::{Boarding, Charge, Outcome, Takeoff, UnstoredResponse, Waiter};
+use super::lookup::Lookup;
+use super::{Answered, Proxy, failed, refused};
+use crate::answer::pieces::{Unfit, put_together};
+use crate::cache_key::CacheKey;
+use crate::caching::cache_control::RequestDirectives;
+use crate::caching::freshness::StaleUse;
+use crate::clock::Timestamp;
+use crate::error::ProxyError;
+use crate::purge::{Moment, Strictness};
+use crate::question::Unit;
+use crate::store::Lease;
+use crate::stored_response::StoredResponse;
+
+pub use errand::ListedErrand;
+
+/// Things of one kind that one request misses.
+#[derive(Debug)]
+pub struct Party {
+    /// The request's errand.
+    pub listed: Arc<ListedErrand>,
+    /// What is to be asked for.
+    pub legs: Vec<Leg>,
+}
+
+impl Party {
+    /// Leaves those of the legs that `leave`, and gives back the others, if there are any.
+    fn split_off(&mut self, mut leave: impl FnMut(&Unit) -> bool) -> Option<Self> {
+        let legs = std::mem::take(&mut self.legs);
+        let (leaving, staying): (Vec<_>, Vec<_>) =
+            legs.into_iter().partition(|leg| leave(&leg.unit));
+        self.legs = leaving;
+        let listed = Arc::clone(&self.listed);
+        (!staying.is_empty()).then_some(Self { listed, legs: staying })
+    }
+}
+
+/// One thing that is to be asked for, and the flight of those who wait for it.
+#[derive(Debug)]
+pub struct Leg {
+    /// The errand for it alone.
+    pub errand: Arc<OperationErrand>,
+    /// What it is.
+    pub unit: Unit,
+    /// What is stored of it, which does not serve.
+    pub previous: Option<Arc<StoredResponse>>,
+    /// The duty to end the flight.
+    pub takeoff: Takeoff,
+    /// The fleet's leave to fetch it.
+    pub lease: Option<Lease>,
+}
+
+/// A piece of an answer, and how it came about.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    stored: Arc<StoredResponse>,
+    /// How it is served.
+    pub served: Served,
+}
+
+/// One of the different things that are asked for.
+struct Wanted<'a> {
+    unit: &'a Unit,
+    key: CacheKey,
+    lookup: Lookup,
+    piece: Option<Piece>,
+}
+
+/// Why an answer is not put together.
+enum Unable {
+    /// It does not come apart.
+    Whole,
+    /// The origin's own error.
+    Refused(Arc<UnstoredResponse>),
+    /// There is no answer.
+    Failed(ProxyError),
+}
+
+impl From<Unfit> for Unable {
+    fn from(_: Unfit) -> Self {
+        Self::Whole
+    }
+}
+
+impl Wanted<'_> {
+    fn is_missing(&self) -> bool {
+        self.piece.is_none()
+    }
+}
+
+impl Proxy {
+    /// Answers a request for a list.
+    pub(super) async fn answer_list(&self, listed: Arc<ListedErrand>, terms: &Terms) -> Answered {
+        let now = self.engine.clock.now();
+        let units = listed.question.units();
+        let different = self.engine.habits.different(listed.operation.index, units, now);
+        let looked_up = different.and_then(|different| {
+            let wanted = self.look_up_each(&listed, &different)?;
+            Some((different, wanted))
+        });
+        let Some((different, mut wanted)) = looked_up else {
+            return self.answer_whole(&listed, terms).await;
+        };
+        self.refresh_stale(&listed, &wanted);
+        let forwarded = forwarded(&wanted);
+        let gathered = self.fetch_missing(&listed, &mut wanted).await;
+        let status = |wanted: &[Wanted<'_>]| forwarded.unwrap_or_else(|| hit(wanted, now));
+        let answered = match gathered {
+            Ok(()) => self.put_together(&listed, terms, &different, &wanted, status(&wanted)).await,
+            Err(unable) => Err(unable),
+        };
+        let operation = Some(Arc::clone(&listed.operation));
+        match answered {
+            Ok(answered) => answered,
+            Err(Unable::Whole) => self.answer_whole(&listed, terms).await,
+            Err(Unable::Failed(error)) => failed(operation, error, status(&wanted)),
+            Err(Unable::Refused(answer)) => {
+                let status = status(&wanted).with_detail(answer.reason.as_str());
+                let response = deliver::unstored(terms, &answer, &listed.public_root, status);
+                Answered { response, operation, served: Served::Miss }
+            }
+        }
+    }
+
+    /// Takes the list whole, exactly as it was asked.
+    async fn answer_whole(&self, listed: &Arc<ListedErrand>, terms: &Terms) -> Answered {
+        match listed.as_asked() {
+            Some(errand) => self.answer_one(&Errand::Operation(errand), terms).await,
+            None => refused(Some(Arc::clone(&listed.operation)), ProxyError::Internal),
+        }
+    }
+
+    /// What is stored of each thing. `None` where one of them is known to be in no answer that comes
+    /// apart.
+    fn look_up_each<'a>(
+        &self,
+        listed: &'a ListedErrand,
+        different: &[usize],
+    ) -> Option<Vec<Wanted<'a>>> {
+        let units = listed.question.units();
+        let now = self.engine.clock.now();
+        let mut wanted = Vec::with_capacity(different.len());
+        for unit in different.iter().filter_map(|&position| units.get(position)) {
+            let key = listed.question.key_of(unit)?;
+            let lookup = self.engine.look_up_piece(listed, &key, now);
+            let piece = serve_at_once(&lookup);
+            wanted.push(Wanted { unit, key, lookup, piece });
+        }
+        let keys = wanted.iter().map(|wanted| &wanted.key);
+        (!self.engine.habits.is_left_whole(keys, now)).then_some(wanted)
+    }
+
+    /// Fetches what is missing, together with all who miss the same.
+    async fn fetch_missing(
+        &self,
+        listed: &Arc<ListedErrand>,
+        wanted: &mut [Wanted<'_>],
+    ) -> Result<(), Unable> {
+        let plane = self.engine.plane();
+        // From here on the request has arrived: no purge that is known by now may be missed.
+        let (arrived, strictness) = (plane.now(), listed.strictness());
+        let mut boarding: Vec<Passenger> = Vec::new();
+        for (at, _) in wanted.iter().enumerate().filter(|(_, wanted)| wanted.is_missing()) {
+            boarding.push(Passenger { at, not_before: None, source: Source::Anywhere });
+        }
+        while !boarding.is_empty() {
+            let waiting = self.board_all(listed, wanted, &boarding)?;
+            boarding.clear();
+            for Waiting { passenger, waiter, collapsed } in waiting {
+                let Passenger { at, source, .. } = passenger;
+                let Some(one) = wanted.get_mut(at) else { continue };
+                let fetched = if collapsed { Served::Collapsed } else { Served::Miss };
+                match waiter.outcome(arrived, strictness, plane).await {
+                    // It left before a purge that this request came after.
+                    None => {
+                        let not_before = Some((arrived, strictness));
+                        boarding.push(Passenger { at, not_before, source });
+                    }
+                    Some(Outcome::Stored(stored, _) | Outcome::Confirmed(stored, _)) => {
+                        one.piece = Some(Piece { stored, served: fetched });
+                    }
+                    Some(Outcome::Found(stored)) => {
+                        let now = self.engine.clock.now();
+                        match serve_at_once(&self.engine.judge_piece(listed, stored, now)) {
+                            Some(piece) => one.piece = Some(piece.shared()),
+                            None => {
+                                let not_before = Some((plane.now(), strictness));
+                                let source = Source::Origin;
+                                boarding.push(Passenger { at, not_before, source });
+                            }
+                        }
+                    }
+                    Some(outcome) => {
+                        one.piece = Some(self.stand_in(listed, one, outcome)?);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Boards a flight for each, and has those leave that nobody else has made leave.
+    fn board_all(
+        &self,
+        listed: &Arc<ListedErrand>,
+        wanted: &mut [Wanted<'_>],
+        boarding: &[Passenger],
+    ) -> Result<Vec<Waiting>, Unable> {
+        let engine = &self.engine;
+        let mut waiting = Vec::with_capacity(boarding.len());
+        let (mut anywhere, mut from_origin) = (Vec::new(), Vec::new());
+        for &passenger in boarding {
+            let Passenger { at, not_before, source } = passenger;
+            let Some(one) = wanted.get_mut(at) else { continue };
+            let board = engine.flights.board(&one.key, engine.plane(), not_before, Charge::Nothing);
+            let (takeoff, waiter) = match board {
+                Err(error) => {
+                    one.piece = Some(self.stand_in(listed, one, Outcome::Failed(error))?);
+                    continue;
+                }
+                Ok(Boarding::Follow(waiter)) => {
+                    waiting.push(Waiting { passenger, waiter, collapsed: true });
+                    continue;
+                }
+                Ok(Boarding::Lead(takeoff, waiter)) => (takeoff, waiter),
+            };
+            // Another flight may have landed since it was looked up.
+            let lookup = engine.look_up_piece(listed, &one.key, engine.clock.now());
+            if let Lookup::Fresh(stored) = lookup {
+                takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
+                one.piece = Some(Piece { stored, served: Served::Hit });
+                continue;
+            }
+            let leg = self.leg(listed, one.unit, &lookup, takeoff)?;
+            match source {
+                Source::Anywhere => anywhere.push(leg),
+                Source::Origin => from_origin.push(leg),
+            }
+            waiting.push(Waiting { passenger, waiter, collapsed: false });
+        }
+        self.leave(listed, anywhere, Source::Anywhere);
+        self.leave(listed, from_origin, Source::Origin);
+        Ok(waiting)
+    }
+
+    fn leg(
+        &self,
+        listed: &ListedErrand,
+        unit: &Unit,
+        lookup: &Lookup,
+        takeoff: Takeoff,
+    ) -> Result<Leg, Unable> {
+        let errand = listed.alone(unit).ok_or(Unable::Whole)?;
+        let previous = lookup.previous().cloned();
+        Ok(Leg { errand, unit: unit.clone(), previous, takeoff, lease: None })
+    }
+
+    /// The fetch runs on whether or not its client stays.
+    fn leave(&self, listed: &Arc<ListedErrand>, legs: Vec<Leg>, source: Source) {
+        if !legs.is_empty() {
+            let party = Party { listed: Arc::clone(listed), legs };
+            let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.fetcher));
+            tokio::spawn(pieces::run(engine, origin, party, source));
+        }
+    }
+
+    /// Has what is served stale fetched anew, with nobody waiting for it.
+    fn refresh_stale(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
+        let engine = &self.engine;
+        let mut legs = Vec::new();
+        for one in wanted {
+            let Some(Piece { stored, served: Served::Stale }) = &one.piece else { continue };
+            if engine.is_young_behind_fence(stored) {
+                continue;
+            }
+            let board = engine.flights.board(&one.key, engine.plane(), None, Charge::Nothing);
+            if let Ok(Boarding::Lead(takeoff, _)) = board
+                && let Ok(leg) = self.leg(listed, one.unit, &one.lookup, takeoff)
+            {
+                legs.push(leg);
+            }
+        }
+        self.leave(listed, legs, Source::Anywhere);
+    }
+
+    /// What may stand in for a thing whose fetch ended so.
+    fn stand_in(
+        &self,
+        listed: &ListedErrand,
+        one: &Wanted<'_>,
+        outcome: Outcome,
+    ) -> Result<Piece, Unable> {
+        let engine = &self.engine;
+        let now = engine.clock.now();
+        if outcome.is_origin_failure() {
+            let asked = RequestDirectives::default();
+            let stands_in =
+                |lookup: &Lookup| lookup.stand_in(engine.plane(), listed.strictness(), &asked, now);
+            // What stood in the shared tier is in memory by now.
+            let found_since = || stands_in(&engine.look_up_piece(listed, &one.key, now));
+            if let Some(stored) = stands_in(&one.lookup).or_else(found_since) {
+                return Ok(Piece { stored, served: Served::StaleIfError });
+            }
+        }
+        Err(match outcome {
+            Outcome::Undivided => Unable::Whole,
+            Outcome::Unstored(answer) => Unable::Refused(answer),
+            Outcome::Failed(error) => Unable::Failed(error),
+            _ => Unable::Failed(ProxyError::Internal),
+        })
+    }
+
+    /// More on how the pieces came about, for people.
+    fn detail_of(&self, pieces: &[&Piece]) -> Option<&'static str> {
+        let any = |served: Served| pieces.iter().any(|piece| piece.served == served);
+        match () {
+            () if any(Served::StaleIfError) => Some(Served::StaleIfError.as_str()),
+            () if any(Served::Stale) => Some(self.engine.why_stale()),
+            () if any(Served::SharedHit) => Some("redis"),
+            () => None,
+        }
+    }
+
+    /// The answer, as the origin would have put it.
+    async fn put_together(
+        &self,
+        listed: &ListedErrand,
+        terms: &Terms,
+        different: &[usize],
+        wanted: &[Wanted<'_>],
+        status: CacheStatus,
+    ) -> Result<Answered, Unable> {
+        let units = listed.question.units();
+        let index = listed.operation.index;
+        let sequence = self.engine.habits.sequence(index, units, different).ok_or(Unable::Whole)?;
+        let decomposition = listed.decomposition().ok_or(Unable::Whole)?;
+        let pieces: Option<Vec<&Piece>> = wanted.iter().map(|one| one.piece.as_ref()).collect();
+        let pieces = pieces.ok_or(Unable::Whole)?;
+        let mut parts = Vec::with_capacity(sequence.len());
+        let mut items = 0;
+        for piece in sequence.iter().filter_map(|&place| pieces.get(place)) {
+            let body = &piece.stored.body;
+            let layout = body.layout(decomposition)?;
+            items += layout.items();
+            parts.push((body.kept(), layout));
+        }
+        if items > listed.question.max_items().min(self.engine.habits.page_items(index)) {
+            return Err(Unable::Whole);
+        }
+        let body = put_together(&parts)?;
+        let served = served(&pieces);
+        let from_store = pieces.iter().filter(|piece| piece.is_from_store()).count();
+        let status = CacheStatus {
+            pieces: Some((from_store, pieces.len())),
+            stored: status.forwarded.is_some(),
+            collapsed: served == Served::Collapsed,
+            detail: self.detail_of(&pieces),
+            ..status
+        };
+        self.engine.count_pieces(&listed.operation, &pieces);
+        let stored: Vec<&StoredResponse> = pieces.iter().map(|piece| &*piece.stored).collect();
+        let hand = if served == Served::Miss { Hand::First } else { Hand::Second };
+        let now = self.engine.clock.now();
+        let response = deliver::pieces(terms, &stored, body, hand, status, now).await;
+        Ok(Answered { response, operation: Some(Arc::clone(&listed.operation)), served })
+    }
+}
+
+/// One thing on its way to a flight.
+#[derive(Clone, Copy)]
+struct Passenger {
+    /// Its place among those that are wanted.
+    at: usize,
+    not_before: Option<(Moment, Strictness)>,
+    source: Source,
+}
+
+/// One thing on a flight.
+struct Waiting {
+    passenger: Passenger,
+    waiter: Waiter,
+    collapsed: bool,
+}
+
+impl Piece {
+    /// The same, come from another node.
+    fn shared(self) -> Self {
+        let served = if self.served == Served::Hit { Served::SharedHit } else { self.served };
+        Self { served, ..self }
+    }
+
+    fn is_from_store(&self) -> bool {
+        !matches!(self.served, Served::Miss | Served::Collapsed)
+    }
+}
+
+/// What of a look-up serves at once.
+pub(super) fn serve_at_once(lookup: &Lookup) -> Option<Piece> {
+    let (stored, served) = match lookup {
+        Lookup::Fresh(stored) => (stored, Served::Hit),
+        Lookup::Stale(stored, StaleUse { while_revalidating: true, .. }) => (stored, Served::Stale),
+        _ => return None,
+    };
+    Some(Piece { stored: Arc::clone(stored), served })
+}
+
+/// How an answer is served whose pieces are: by what took longest.
+fn served(pieces: &[&Piece]) -> Served {
+    let any = |served: Served| pieces.iter().any(|piece| piece.served == served);
+    let all = |served: &[Served]| pieces.iter().all(|piece| served.contains(&piece.served));
+    if any(Served::StaleIfError) {
+        Served::StaleIfError
+    } else if all(&[Served::Collapsed]) {
+        Served::Collapsed
+    } else if all(&[Served::Miss, Served::Collapsed]) {
+        Served::Miss
+    } else if any(Served::Miss) || any(Served::Collapsed) {
+        Served::Partial
+    } else if any(Served::Stale) {
+        Served::Stale
+    } else if any(Served::SharedHit) {
+        Served::SharedHit
+    } else {
+        Served::Hit
+    }
+}
+
+/// Why the request goes forward; `None` where nothing is missing.
+fn forwarded(wanted: &[Wanted<'_>]) -> Option<CacheStatus> {
+    let mut missing = wanted.iter().filter(|one| one.is_missing());
+    let first = missing.next()?;
+    let reason =
+        if missing.count() + 1 < wanted.len() { Forwarded::Partial } else { first.lookup.reason() };
+    Some(CacheStatus::forwarded(reason))
+}
+
+/// A hit has as much freshness left as that of its pieces which has least.
+fn hit(wanted: &[Wanted<'_>], now: Timestamp) -> CacheStatus {
+    let pieces = wanted.iter().filter_map(|one| one.piece.as_ref());
+    let ttl = |piece: &Piece| {
+        let ttl = piece.stored.freshness.ttl_seconds(now);
+        // Softly purged, it has lifetime left and is stale all the same.
+        if piece.served == Served::Stale { ttl.min(0) } else { ttl }
+    };
+    CacheStatus::hit(pieces.map(ttl).min().unwrap_or_default())
+}
