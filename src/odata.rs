@@ -9,6 +9,7 @@
 //! Texts of URLs are held in one canonical percent-encoding (`encoding.rs`), in which different
 //! texts stay different and every text can be sent as it stands.
 
+pub mod batch;
 pub mod body;
 mod encoding;
 mod literal;
