@@ -43,6 +43,11 @@ fn the_url_corpus_holds() {
 }
 
 #[test]
+fn the_batch_corpus_holds() {
+    replay("batch", properties::batch);
+}
+
+#[test]
 fn the_body_corpus_holds() {
     replay("body", properties::body);
 }
@@ -75,7 +80,7 @@ fn every_target_is_replayed() {
         let of = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         files(&fuzz.join(directory)).iter().filter_map(of).collect()
     };
-    let replayed = ["body", "cache_control", "codec", "events", "url", "vary"];
+    let replayed = ["batch", "body", "cache_control", "codec", "events", "url", "vary"];
     assert_eq!(stems("fuzz_targets"), replayed);
     assert_eq!(stems("corpus"), replayed);
 }

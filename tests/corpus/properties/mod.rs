@@ -12,6 +12,7 @@
 )]
 #![allow(unreachable_pub, reason = "to the fuzz targets, this is a library")]
 
+mod batch;
 mod body;
 mod cache_control;
 mod codec;
@@ -20,6 +21,7 @@ mod json;
 mod url;
 mod vary;
 
+pub use batch::batch;
 pub use body::body;
 pub use cache_control::cache_control;
 pub use codec::codec;
