@@ -88,6 +88,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Batch {
     form: Form,
+    content_type: HeaderValue,
     items: Vec<Item>,
     envelope: json::Envelope,
 }
@@ -157,9 +158,10 @@ impl Batch {
                 let drafts = multipart::read_requests(body, boundary, base, limits.parts)?;
                 (json::Envelope::default(), drafts)
             }
-            Form::Json => json::read_requests(body, base, limits.parts)?,
+            Form::Json => json::read_requests(body, content_type, base, limits.parts)?,
         };
-        Ok(Self { form, items: reference::settle(drafts)?, envelope })
+        let items = reference::settle(drafts)?;
+        Ok(Self { form, content_type: content_type.clone(), items, envelope })
     }
 
     /// How it is written down.
@@ -200,7 +202,9 @@ impl Batch {
                     }
                 };
                 let parts: Vec<Bytes> = chosen.filter_map(part).collect::<Result<_, _>>()?;
-                Ok(self.envelope.write(&parts))
+                // What it says of numbers (IEEE754Compatible) stays true.
+                let content_type = self.content_type.clone();
+                Ok(Written { content_type, body: self.envelope.write(&parts) })
             }
         }
     }
@@ -252,7 +256,8 @@ impl Batch {
             Form::Json => {
                 let parts: Vec<Bytes> =
                     replies.iter().map(json::write_reply).collect::<Result<_, _>>()?;
-                Ok(json::Envelope::of_answers().write(&parts))
+                let body = json::Envelope::of_answers().write(&parts);
+                Ok(Written { content_type: json::JSON, body })
             }
         }
     }

@@ -13,15 +13,23 @@ use serde_json::value::RawValue;
 use super::answer::{Found, Own, PartResponse, Reply};
 use super::reference::Draft;
 use super::target::{Base, resolve};
-use super::{BatchError, Item, PartRequest, Written, json_body, message, multipart};
+use super::{BatchError, Item, PartRequest, json_body, message, multipart};
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The type of answers, and of an answer's body that is not said to be another.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What stands around the list of requests or responses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Envelope {
     before: Bytes,
     after: Bytes,
+}
+
+/// A batch as it came.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    body: &'a Bytes,
+    content_type: &'a HeaderValue,
 }
 
 /// The members of an object in their order, each name there once.
@@ -39,15 +47,17 @@ struct Document<'a> {
 /// When it is not of the form that the standard gives.
 pub(super) fn read_requests(
     body: &Bytes,
+    content_type: &HeaderValue,
     base: Base<'_>,
     max_parts: usize,
 ) -> Result<(Envelope, Vec<Draft>), BatchError> {
     let document = Document::read(body, "requests", max_parts)?;
-    let drafts = document.elements.iter().map(|text| read_request(body, text.get(), base));
+    let whole = Whole { body, content_type };
+    let drafts = document.elements.iter().map(|text| read_request(whole, text.get(), base));
     Ok((document.envelope, drafts.collect::<Result<_, _>>()?))
 }
 
-fn read_request(whole: &Bytes, text: &str, base: Base<'_>) -> Result<Draft, BatchError> {
+fn read_request(whole: Whole<'_>, text: &str, base: Base<'_>) -> Result<Draft, BatchError> {
     let members = Members::read(text)?;
     let id: String = members.parsed("id").ok_or(BatchError::Id)?;
     let headers = members.headers()?;
@@ -56,7 +66,7 @@ fn read_request(whole: &Bytes, text: &str, base: Base<'_>) -> Result<Draft, Batc
         Some(list) => serde_json::from_str(list.get()).map_err(|_| BatchError::Malformed)?,
     };
     let request = headers.and_then(|headers| members.request(whole, headers, base));
-    let raw = whole.slice_ref(text.as_bytes());
+    let raw = whole.body.slice_ref(text.as_bytes());
     Ok(Draft {
         item: Item { raw, id: Some(id.clone()), request },
         ids: vec![id],
@@ -154,7 +164,7 @@ impl<'a> Members<'a> {
 
     fn request(
         &self,
-        whole: &Bytes,
+        whole: Whole<'_>,
         mut headers: HeaderMap,
         base: Base<'_>,
     ) -> Option<PartRequest> {
@@ -172,9 +182,9 @@ impl<'a> Members<'a> {
         let body = match self.body() {
             None => Bytes::new(),
             Some(text) if message::takes_body(&method) && json_body::is_embedded(&headers) => {
-                // The form says that a body without a type is JSON.
-                headers.entry(CONTENT_TYPE).or_insert(JSON);
-                whole.slice_ref(text.as_bytes())
+                // Each should say its type (§19); of one that does not, the batch's says most.
+                headers.entry(CONTENT_TYPE).or_insert_with(|| whole.content_type.clone());
+                whole.body.slice_ref(text.as_bytes())
             }
             Some(_) => return None,
         };
@@ -236,10 +246,9 @@ impl Envelope {
     }
 
     /// Puts elements together.
-    pub(super) fn write(&self, elements: &[Bytes]) -> Written {
+    pub(super) fn write(&self, elements: &[Bytes]) -> Bytes {
         let list = elements.join(&b","[..]);
-        let body = [&self.before[..], b"[", &list, b"]", &self.after].concat();
-        Written { content_type: JSON, body: body.into() }
+        [&self.before[..], b"[", &list, b"]", &self.after].concat().into()
     }
 }
 
