@@ -156,6 +156,44 @@ async fn all_warehouses_are_listed_and_summed_unless_the_default_alone_is_asked_
 }
 
 #[tokio::test]
+async fn a_product_named_twice_in_a_row_is_answered_twice_and_its_sum_is_not_doubled() {
+    let scene = Scene::standard().await;
+    let ask = async |ids: &[i64]| {
+        let body = json!({"searchCriteria": {"ProductIds": ids}});
+        scene.post("Products/GetEstimatedAvailability", &body).await.json()
+    };
+    let (once, twice) = (ask(&[FIRST]).await, ask(&[FIRST, FIRST]).await);
+    for list in
+        ["ProductWarehouseInventoryAvailabilities", "AggregatedProductInventoryAvailabilities"]
+    {
+        let one = once[list].as_array().unwrap();
+        assert_eq!(twice[list].as_array().unwrap(), &[one.as_slice(), one].concat(), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_pairs_is_summed_once_a_pair_and_a_broken_run_twice() {
+    let scene = Scene::standard().await;
+    for (product, warehouse, n) in [(FIRST, "13", 5.0), (FIRST, "21", 7.0), (FIRST + 1, "13", 2.0)]
+    {
+        scene.sandbox.set_inventory(product, warehouse, n).await.unwrap();
+    }
+    let pair = |product: i64, warehouse: &str| json!({"ProductId": product, "InventLocationId": warehouse, "DataAreaId": "usmf"});
+    let (near, far, other) = (pair(FIRST, "13"), pair(FIRST, "21"), pair(FIRST + 1, "13"));
+    let pairs = json!({"productWarehouses": [near, far, near, other, near]});
+    let path = "Products/GetEstimatedProductWarehouseAvailability";
+    let answer = scene.post(path, &pairs).await.json();
+    let numbers = |list: &str, member: &str| {
+        let rows = answer[list].as_array().unwrap().iter();
+        rows.map(|row| row[member].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let rows = numbers("ProductWarehouseInventoryAvailabilities", "TotalAvailable");
+    assert_eq!(rows, [5.0, 7.0, 5.0, 2.0, 5.0]);
+    let totals = numbers("AggregatedProductInventoryAvailabilities", "TotalAvailableQuantity");
+    assert_eq!(totals, [12.0, 2.0, 5.0]);
+}
+
+#[tokio::test]
 async fn with_the_inventory_cache_a_change_shows_after_a_minute() {
     let scene = Scene::new(Settings { inventory_cache: true, ..Settings::default() }).await;
     let before = stock(&scene, FIRST, &[]).await["TotalAvailable"].clone();

@@ -54,19 +54,27 @@ pub(crate) fn estimated_availability<'a>(call: &'a Call<'a>) -> Answered<'a> {
     let ids =
         field(criteria, "ProductIds").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let default_only = field(criteria, "DefaultWarehouseOnly") == Some(&Value::Bool(true));
-    let pairs = ids
+    let groups = ids
         .iter()
         .filter_map(|id| call.shop.assortment.by_record_id(id.as_i64()?))
-        .flat_map(|product| warehouses(call, default_only).map(move |w| (product, w)));
-    Ok(availability(call, pairs.collect()))
+        .map(|product| (product, warehouses(call, default_only).collect()));
+    Ok(availability(call, groups))
 }
 
+/// An unbroken run of one product's pairs is summed together.
 pub(crate) fn warehouse_availability<'a>(call: &'a Call<'a>) -> Answered<'a> {
     let pairs = call.list("productWarehouses").iter().filter_map(|pair| {
         let product = call.shop.assortment.by_record_id(field(pair, "ProductId")?.as_i64()?)?;
         Some((product, Warehouse::by_id(field(pair, "InventLocationId")?.as_str()?)?))
     });
-    Ok(availability(call, pairs.collect()))
+    let mut runs: Vec<(Product, Vec<&Warehouse>)> = Vec::new();
+    for (product, warehouse) in pairs {
+        match runs.last_mut() {
+            Some((last, places)) if *last == product => places.push(warehouse),
+            _ => runs.push((product, vec![warehouse])),
+        }
+    }
+    Ok(availability(call, runs))
 }
 
 fn warehouses(call: &Call<'_>, default_only: bool) -> impl Iterator<Item = &'static Warehouse> {
@@ -74,19 +82,24 @@ fn warehouses(call: &Call<'_>, default_only: bool) -> impl Iterator<Item = &'sta
     WAREHOUSES.iter().filter(move |warehouse| !default_only || warehouse.id == default)
 }
 
-/// Both arrays: by warehouse, and summed by product in the order of their first occurrence.
-fn availability<'a>(call: &Call<'_>, pairs: Vec<(Product, &'static Warehouse)>) -> Answer<'a> {
-    let mut rows = Vec::with_capacity(pairs.len());
-    let mut totals: Vec<(i64, f64)> = Vec::new();
-    for (product, warehouse) in pairs {
-        let available = call.shop.available(product, warehouse);
-        rows.push(warehouse_row(call, product, warehouse, available));
-        match totals.last_mut() {
-            Some((id, total)) if *id == product.record_id() => *total += available,
-            _ => totals.push((product.record_id(), available)),
+/// Both arrays: a row for each warehouse of each group, and one for the group, in which a warehouse
+/// that is named twice counts once.
+fn availability<'a>(
+    call: &Call<'_>,
+    groups: impl IntoIterator<Item = (Product, Vec<&'static Warehouse>)>,
+) -> Answer<'a> {
+    let (mut rows, mut totals) = (Vec::new(), Vec::new());
+    for (product, places) in groups {
+        let mut total = 0.0;
+        for (at, warehouse) in places.iter().enumerate() {
+            let available = call.shop.available(product, warehouse);
+            rows.push(warehouse_row(call, product, warehouse, available));
+            if !places.iter().take(at).any(|earlier| earlier.id == warehouse.id) {
+                total += available;
+            }
         }
+        totals.push(total_row(call, product.record_id(), total));
     }
-    let totals: Vec<Value> = totals.into_iter().map(|(id, n)| total_row(call, id, n)).collect();
     let value = json!({
         "ProductWarehouseInventoryAvailabilities": rows,
         "AggregatedProductInventoryAvailabilities": totals,
