@@ -1,14 +1,16 @@
 //! The stand-in Retail Server: what `csu-sandbox` runs, and what the tests and the demo start
 //! in-process.
 //!
-//! A request goes through `server`: count, limit, latency, fault, then the operation's handler
-//! out of the one list in `operations`, and `deliver` makes the response. Products are a pure
+//! A request goes through `server`: count, limit, latency, fault, then (`request`) the operation's
+//! handler out of the one list in `operations`, and `deliver` makes the response. A `batch` sends
+//! each of its requests the same way from `request` on. Products are a pure
 //! function of the seed (`assortment`); what is changed over the control paths (`control`) lies
 //! over them (`shop`) and is pushed as an event (`push`). What it imitates and what it does not
 //! is told in `docs/sandbox.md`.
 
 mod answers;
 mod assortment;
+mod batch;
 mod call;
 mod carts;
 mod changes;
@@ -25,9 +27,11 @@ mod operations;
 mod page;
 mod problem;
 mod push;
+mod request;
 mod server;
 mod shop;
 mod stats;
+mod subject;
 mod url;
 mod wire;
 
@@ -48,7 +52,8 @@ use company::Customer;
 use faults::{Faults, RateLimit, Target};
 use page::MAX_TOP;
 use push::Pusher;
-use server::{Engine, SERVICE_ROOT};
+use request::SERVICE_ROOT;
+use server::Engine;
 use shop::Shop;
 use stats::Stats;
 
@@ -201,7 +206,7 @@ impl Sandbox {
         self.engine.changes().set_name(product_id, name).await
     }
 
-    /// Makes an operation, or all (`*`), sick for a while. `false` when there is no such operation.
+    /// Makes an operation, `$batch` or all (`*`) sick for a while. `false` when there is no such operation.
     pub fn fault(&self, operation: &str, sickness: Sickness, lasts: Duration) -> bool {
         let target = Target::parse(operation);
         if let Some(target) = target {
@@ -220,6 +225,11 @@ impl Sandbox {
     /// the start or the last reset.
     pub fn requests(&self, operation: &str) -> u64 {
         self.engine.stats.of(operation)
+    }
+
+    /// The same inside batches, each of which is itself one request for `$batch`.
+    pub fn requests_in_batches(&self, operation: &str) -> u64 {
+        self.engine.stats.in_batches(operation)
     }
 
     /// All requests under the service root, known operations or not.

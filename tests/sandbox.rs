@@ -7,6 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "sandbox/batch.rs"]
+mod batch;
+#[path = "sandbox/batch_faults.rs"]
+mod batch_faults;
+#[path = "sandbox/batch_json.rs"]
+mod batch_json;
 #[path = "sandbox/carts.rs"]
 mod carts;
 #[path = "sandbox/client.rs"]

@@ -23,6 +23,19 @@ pub(crate) enum Answer<'a> {
     Nothing,
 }
 
+impl Answer<'_> {
+    /// Where the entity that is answered can be read again; nowhere but for carts and orders.
+    pub(crate) fn path(&self) -> Option<String> {
+        let (Self::Entity(kind, value) | Self::Created(kind, value)) = self else { return None };
+        let set = match *kind {
+            "Cart" => "Carts",
+            "SalesOrder" => "SalesOrders",
+            _ => return None,
+        };
+        Some(format!("{set}('{}')", value.get("Id")?.as_str()?))
+    }
+}
+
 pub(crate) type Answered<'a> = Result<Answer<'a>, Problem>;
 
 /// Answers one operation.

@@ -1,8 +1,9 @@
 //! Carts and the sales orders that they become: kept in memory, in bounded numbers.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
-use parking_lot::Mutex;
+use parking_lot::ReentrantMutex;
 use serde_json::Value;
 
 use super::assortment::{Product, mix};
@@ -43,10 +44,11 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) struct Carts {
     seed: u64,
-    kept: Mutex<Kept>,
+    /// Reentrant, as whoever makes several changes one keeps it while each of them takes it.
+    kept: ReentrantMutex<RefCell<Kept>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Kept {
     issued: u64,
     carts: Bounded<Cart>,
@@ -55,23 +57,39 @@ struct Kept {
 
 impl Carts {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, kept: Mutex::default() }
+        Self { seed, kept: ReentrantMutex::default() }
+    }
+
+    /// Makes several changes one: nobody sees some of them alone, and none stays where `work` fails.
+    /// It keeps a copy of everything meanwhile, of which there is not much.
+    pub(crate) fn change_together<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let kept = self.kept.lock();
+        let before = kept.borrow().clone();
+        let outcome = work();
+        if outcome.is_err() {
+            kept.replace(before);
+        }
+        outcome
     }
 
     /// An identifier that a seed gives in the same order every time.
     pub(crate) fn issue_id(&self) -> String {
-        let mut kept = self.kept.lock();
+        let kept = self.kept.lock();
+        let mut kept = kept.borrow_mut();
         kept.issued += 1;
         let high = mix(self.seed, kept.issued);
         format!("{high:016X}{:016X}", mix(high, kept.issued))
     }
 
     pub(crate) fn insert(&self, cart: Cart) {
-        self.kept.lock().carts.insert(cart.id.clone(), cart);
+        self.kept.lock().borrow_mut().carts.insert(cart.id.clone(), cart);
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<Cart> {
-        self.kept.lock().carts.entries.get(id).cloned()
+        self.kept.lock().borrow().carts.entries.get(id).cloned()
     }
 
     /// Changes a cart as a whole or not at all.
@@ -80,7 +98,8 @@ impl Carts {
         id: &str,
         change: impl FnOnce(&mut Cart) -> Result<(), Problem>,
     ) -> Result<Cart, Problem> {
-        let mut kept = self.kept.lock();
+        let kept = self.kept.lock();
+        let mut kept = kept.borrow_mut();
         let Some(cart) = kept.carts.entries.get_mut(id) else {
             return Err(Problem::NoSuchEntity { set: "Carts", id: id.to_owned() });
         };
@@ -93,20 +112,20 @@ impl Carts {
 
     /// Turns a cart into an order. Of two checkouts at once, one finds no cart.
     pub(crate) fn take(&self, id: &str) -> Option<Cart> {
-        self.kept.lock().carts.remove(id)
+        self.kept.lock().borrow_mut().carts.remove(id)
     }
 
     pub(crate) fn insert_order(&self, id: String, order: Order) {
-        self.kept.lock().orders.insert(id, order);
+        self.kept.lock().borrow_mut().orders.insert(id, order);
     }
 
     pub(crate) fn order(&self, id: &str) -> Option<Order> {
-        self.kept.lock().orders.entries.get(id).cloned()
+        self.kept.lock().borrow().orders.entries.get(id).cloned()
     }
 }
 
 /// A map that forgets its oldest entry when it is full.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bounded<T> {
     entries: HashMap<String, T>,
     by_age: VecDeque<String>,

@@ -228,6 +228,11 @@ impl Outgoing {
         Self { declared: body.len() as u64, left: body, ending: Ending::Clean }
     }
 
+    /// The bytes themselves, for an answer that is part of another.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.left
+    }
+
     /// The first half, under the length of the whole.
     pub(crate) fn cut_half_way(mut self) -> Self {
         self.left.truncate(self.left.len() / 2);

@@ -7,6 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::operations::OPERATIONS;
+use super::subject::Subject;
 use crate::clock::{Clock, Timestamp};
 
 /// What is wrong with an answer.
@@ -42,24 +43,16 @@ struct Fault {
 pub(crate) enum Target {
     /// Every request under the service root, known or not.
     Every,
-    /// A position in [`OPERATIONS`].
-    One(usize),
+    One(Subject),
 }
 
 impl Target {
-    /// `*`, or an operation's name.
+    /// `*`, an operation's name, or `$batch`.
     pub(crate) fn parse(operation: &str) -> Option<Self> {
         if operation == "*" {
             return Some(Self::Every);
         }
-        super::operations::position(operation).map(Self::One)
-    }
-
-    fn includes(self, index: Option<usize>) -> bool {
-        match self {
-            Self::Every => true,
-            Self::One(target) => index == Some(target),
-        }
+        Subject::named(operation).map(Self::One)
     }
 }
 
@@ -67,7 +60,7 @@ impl Faults {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             clock,
-            active: RwLock::new(Vec::with_capacity(OPERATIONS.len() + 1)),
+            active: RwLock::new(Vec::with_capacity(OPERATIONS.len() + 2)),
             changed: watch::Sender::new(()),
         }
     }
@@ -88,20 +81,35 @@ impl Faults {
         self.changed.send_replace(());
     }
 
-    /// The operation's own fault, else the one for all.
-    fn current(&self, index: Option<usize>) -> Option<Fault> {
+    /// Of the faults in force the one aimed most closely.
+    fn current(&self, strikes: impl Fn(Target) -> bool) -> Option<Fault> {
         let now = self.clock.now();
         let active = self.active.read();
-        let in_force = active.iter().filter(|f| f.until > now && f.target.includes(index));
+        let in_force = active.iter().filter(|fault| fault.until > now && strikes(fault.target));
         in_force.max_by_key(|fault| fault.target != Target::Every).copied()
     }
 
-    /// Sits out a hang and returns what ails the operation then.
-    pub(crate) async fn strike(&self, index: Option<usize>) -> Option<Sickness> {
+    /// Sits out a hang and returns what ails the request then: its own fault, else the one for all.
+    pub(crate) async fn strike(&self, subject: Subject) -> Option<Sickness> {
+        self.sit_out(|target| target == Target::Every || target == Target::One(subject)).await
+    }
+
+    /// What ails a request inside a batch, a hang included. What is aimed at all has struck the
+    /// batch itself.
+    pub(crate) fn ail(&self, subject: Subject) -> Option<Sickness> {
+        self.current(|target| target == Target::One(subject)).map(|fault| fault.sickness)
+    }
+
+    /// Returns when what is asked for inside a batch does not hang any more.
+    pub(crate) async fn sit_out_hang_of(&self, subject: Subject) {
+        self.sit_out(|target| target == Target::One(subject)).await;
+    }
+
+    async fn sit_out(&self, strikes: impl Fn(Target) -> bool) -> Option<Sickness> {
         let mut changed = self.changed.subscribe();
         loop {
             changed.borrow_and_update();
-            let fault = self.current(index)?;
+            let fault = self.current(&strikes)?;
             if fault.sickness != Sickness::Hang {
                 return Some(fault.sickness);
             }
@@ -170,13 +178,16 @@ mod tests {
     async fn an_operations_own_fault_comes_before_the_one_for_all_and_both_end() {
         let clock = Clock::manual(Timestamp::from_millis(1_000));
         let faults = Faults::new(clock.clone());
-        faults.set(Target::One(3), Sickness::Truncate, Duration::from_secs(1));
+        let sick = Subject::Operation(3);
+        faults.set(Target::One(sick), Sickness::Truncate, Duration::from_secs(1));
         faults.set(Target::Every, Sickness::Reset, Duration::from_secs(5));
-        assert_eq!(faults.strike(Some(3)).await, Some(Sickness::Truncate));
-        assert_eq!(faults.strike(None).await, Some(Sickness::Reset));
+        assert_eq!(faults.strike(sick).await, Some(Sickness::Truncate));
+        assert_eq!(faults.strike(Subject::Other).await, Some(Sickness::Reset));
+        assert_eq!(faults.ail(sick), Some(Sickness::Truncate));
         clock.advance(Duration::from_secs(1));
-        assert_eq!(faults.strike(Some(3)).await, Some(Sickness::Reset));
+        assert_eq!(faults.strike(sick).await, Some(Sickness::Reset));
+        assert_eq!(faults.ail(sick), None);
         clock.advance(Duration::from_secs(4));
-        assert_eq!(faults.strike(Some(3)).await, None);
+        assert_eq!(faults.strike(sick).await, None);
     }
 }

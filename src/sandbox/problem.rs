@@ -30,6 +30,10 @@ pub(crate) enum Problem {
     NoSuchEntity { set: &'static str, id: String },
     EmptyCart,
     CartLine(&'static str),
+    NestedBatch,
+    HeaderRefused(&'static str),
+    UnknownReference(String),
+    FailedDependency,
     Throttled { retry_after_s: u64 },
     Sick(StatusCode),
 }
@@ -41,6 +45,7 @@ impl Problem {
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotYours => StatusCode::FORBIDDEN,
+            Self::FailedDependency => StatusCode::FAILED_DEPENDENCY,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Sick(status) => *status,
@@ -137,6 +142,22 @@ impl Problem {
             Self::CartLine(why) => (
                 format!("The cart line is refused: {why}."),
                 format!("Handlekurvlinjen er avvist: {why}."),
+            ),
+            Self::NestedBatch => (
+                "A batch cannot stand inside a batch.".into(),
+                "En batch kan ikke stå i en batch.".into(),
+            ),
+            Self::HeaderRefused(name) => (
+                format!("The header '{name}' cannot stand here."),
+                format!("Headeren '{name}' kan ikke stå her."),
+            ),
+            Self::UnknownReference(id) => (
+                format!("'${id}' refers to no entity of a request that came before."),
+                format!("'${id}' viser ikke til noe fra en tidligere forespørsel."),
+            ),
+            Self::FailedDependency => (
+                "A request that this one depends on has failed.".into(),
+                "En forespørsel som denne er avhengig av, mislyktes.".into(),
             ),
             Self::Throttled { retry_after_s } => (
                 format!("Too many requests; try again in {retry_after_s} s."),
