@@ -131,6 +131,24 @@ impl Clock {
         }
     }
 
+    /// Returns once [`Clock::monotonic`] reads this or more, whatever is done to the wall clock.
+    pub async fn sleep_until_monotonic(&self, reading: Duration) {
+        match &self.0 {
+            Source::System => loop {
+                let left = reading.saturating_sub(self.monotonic());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left).await;
+            },
+            Source::Manual(sender) => {
+                let reached = |now: &Timestamp| Duration::from_millis(now.as_millis()) >= reading;
+                // The sender is held by `self`, so the channel cannot close under the wait.
+                let _ = sender.subscribe().wait_for(reached).await;
+            }
+        }
+    }
+
     /// Returns after `span` on this clock.
     pub async fn sleep(&self, span: Duration) {
         self.sleep_until(self.now() + span).await;
@@ -162,5 +180,20 @@ mod tests {
         assert!(!sleeper.is_finished());
         clock.advance(Duration::from_millis(1));
         sleeper.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_moment_between_two_milliseconds_is_waited_for_until_it_is_past() {
+        let clock = Clock::manual(Timestamp::from_millis(1_000));
+        let reading = clock.monotonic() + Duration::from_micros(1_500);
+        let mut sleep = std::pin::pin!(clock.sleep_until_monotonic(reading));
+        clock.advance(Duration::from_millis(1));
+        assert!(futures_util::poll!(sleep.as_mut()).is_pending());
+        clock.advance(Duration::from_millis(1));
+        sleep.await;
+        let clock = Clock::system();
+        let reading = clock.monotonic() + Duration::from_millis(2);
+        clock.sleep_until_monotonic(reading).await;
+        assert!(clock.monotonic() >= reading);
     }
 }
