@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::operation::{Class, Identity, Lifetimes};
 
 mod credential;
+mod gate;
 mod generic;
 mod load;
 mod mistake;
@@ -19,6 +20,7 @@ mod secret;
 mod tls;
 mod values;
 
+pub use gate::{Budget, Gate};
 pub use generic::{Generic, GenericPolicy, RequestFields};
 pub use mistake::{ConfigErrors, Mistake, Place};
 pub use redis::{Redis, RedisIdentity, RedisKind, RedisNode, RedisPurge, RedisServer};
@@ -101,6 +103,8 @@ pub struct Origin {
     /// How long a call for what is missing of lists waits for more of its kind, where another one is
     /// under way. Default 1 ms.
     pub merge_linger: Duration,
+    /// `[origin.gate]`: how much is asked of it.
+    pub gate: Gate,
 }
 
 /// Which certificate authorities verify the origin.
@@ -435,6 +439,7 @@ impl Origin {
             idle_timeout: Duration::from_secs(60),
             idle_connections: 64,
             merge_linger: Duration::from_millis(1),
+            gate: Gate::default(),
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::telemetry;
 const FILE_BYTES: u64 = 1 << 20;
 
 mod cors;
+mod gate;
 mod generic;
 mod operations;
 mod redis;
@@ -203,6 +204,7 @@ fn origin(section: &Section<'_>) -> Option<Origin> {
     section.set("idle_connections", &mut origin.idle_connections, count(0..=65_536));
     let linger = duration(Duration::ZERO..=Duration::from_millis(100));
     section.set("merge_linger", &mut origin.merge_linger, linger);
+    origin.gate = section.table("gate", gate::read);
     service_root.map(|_| origin)
 }
 

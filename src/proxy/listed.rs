@@ -380,7 +380,8 @@ impl Proxy {
         let served = served(&pieces);
         let from_store = pieces.iter().filter(|piece| piece.is_from_store()).count();
         let status = CacheStatus {
-            pieces: Some((from_store, pieces.len())),
+            // Of one thing alone there is nothing to tell.
+            pieces: (pieces.len() > 1).then_some((from_store, pieces.len())),
             stored: status.forwarded.is_some(),
             collapsed: served == Served::Collapsed,
             detail: self.detail_of(&pieces),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use csu_edge::config::{AllowedOrigins, Config, Place, TlsRoots};
 use csu_edge::operation::{Class, Identity};
 
+mod gate;
 mod redis;
 
 /// The least that loads.
