@@ -37,6 +37,12 @@ pub enum ProxyError {
     /// More fetches are under way than `limits.fetches`.
     #[error("too many requests wait for the origin")]
     TooManyFetches,
+    /// The gate in front of the origin is shut.
+    #[error("the origin is not asked for now")]
+    OriginShut {
+        /// When it makes sense to try again, in seconds.
+        retry_after_seconds: u32,
+    },
     /// A bug: a task ended without an answer.
     #[error("internal error")]
     Internal,
@@ -56,6 +62,7 @@ impl ProxyError {
             Self::NotCached => "only-if-cached",
             Self::TooManyWaiters => "too-many-waiters",
             Self::TooManyFetches => "too-many-fetches",
+            Self::OriginShut { .. } => "origin-shut",
             Self::Internal => "internal",
         }
     }
@@ -69,8 +76,27 @@ impl ProxyError {
             Self::HeaderFieldsTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::OriginUnreachable | Self::OriginBroken => StatusCode::BAD_GATEWAY,
             Self::OriginTimeout | Self::NotCached => StatusCode::GATEWAY_TIMEOUT,
-            Self::TooManyWaiters | Self::TooManyFetches => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyWaiters | Self::TooManyFetches | Self::OriginShut { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// How long the client is told to leave this alone, in seconds.
+    const fn retry_after_seconds(self) -> Option<u32> {
+        match self {
+            Self::TooManyWaiters | Self::TooManyFetches => Some(1),
+            Self::OriginShut { retry_after_seconds } => Some(retry_after_seconds),
+            Self::BadRequest
+            | Self::MethodNotAllowed
+            | Self::RequestTimeout
+            | Self::HeaderFieldsTooLarge
+            | Self::OriginUnreachable
+            | Self::OriginBroken
+            | Self::OriginTimeout
+            | Self::NotCached
+            | Self::Internal => None,
         }
     }
 
@@ -78,9 +104,8 @@ impl ProxyError {
     /// (OData JSON Format 4.01 §21.1).
     pub fn response<B: From<Bytes>>(self) -> Response<B> {
         let mut response = odata_error(self.status(), self.as_str(), &self.to_string());
-        let headers = response.headers_mut();
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after_seconds() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -102,4 +127,23 @@ pub fn json_response<B: From<Bytes>>(status: StatusCode, body: &serde_json::Valu
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_503_says_when_to_come_back() {
+        let seconds = |error: ProxyError| {
+            let response: Response<Bytes> = error.response();
+            let field = response.headers().get(RETRY_AFTER)?;
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            Some(field.to_str().unwrap().to_owned())
+        };
+        assert_eq!(seconds(ProxyError::TooManyFetches).as_deref(), Some("1"));
+        let shut = ProxyError::OriginShut { retry_after_seconds: 37 };
+        assert_eq!(seconds(shut).as_deref(), Some("37"));
+        assert_eq!(seconds(ProxyError::OriginTimeout), None);
+    }
 }
