@@ -58,6 +58,22 @@ pub struct Metrics {
     pub origin_in_flight: IntGauge,
     /// 429 answers of the origin.
     pub origin_throttled: Counter,
+    /// Requests let through the gate in front of the origin, by priority.
+    pub gate_admitted: CounterVec,
+    /// Requests that the gate kept back, by reason and priority.
+    pub gate_refused: CounterVec,
+    /// Requests past the gate that have not ended.
+    pub gate_in_flight: IntGauge,
+    /// How many of them there may be at once.
+    pub gate_limit: IntGauge,
+    /// Clients that wait at the gate.
+    pub gate_waiting: IntGauge,
+    /// Tokens left of the budget; no series without a budget.
+    pub gate_tokens: IntGaugeVec,
+    /// Whether the gate's breaker is closed (0), half-open (1) or open (2).
+    pub gate_breaker_state: IntGauge,
+    /// What is left of the time for which the origin asked to be left alone.
+    pub gate_throttled_seconds: IntGauge,
     /// Bytes of stored responses, by tier.
     pub stored_bytes: IntGaugeVec,
     /// Stored responses, by tier.
@@ -181,6 +197,38 @@ impl Metrics {
             )?,
             origin_throttled: declare
                 .counter("origin_throttled_total", "Answers of the origin with status 429")?,
+            gate_admitted: declare.counters(
+                "origin_gate_admitted_total",
+                "Requests let through the gate in front of the origin, and sent",
+                &["priority"],
+            )?,
+            gate_refused: declare.counters(
+                "origin_gate_refused_total",
+                "Requests that the gate in front of the origin kept back",
+                &["reason", "priority"],
+            )?,
+            gate_in_flight: declare.gauge(
+                "origin_gate_in_flight",
+                "Requests past the gate in front of the origin that have not ended",
+            )?,
+            gate_limit: declare.gauge(
+                "origin_gate_limit",
+                "How many requests may be past the gate at once, by the origin's latency",
+            )?,
+            gate_waiting: declare.gauge("origin_gate_waiting", "Clients that wait for their turn")?,
+            gate_tokens: declare.gauges(
+                "origin_gate_tokens",
+                "Tokens left of the budget; below 0 where writes have overdrawn it",
+                &[],
+            )?,
+            gate_breaker_state: declare.gauge(
+                "origin_gate_breaker_state",
+                "Whether the origin is asked: 0 closed (it is), 1 half-open, 2 open (it is not)",
+            )?,
+            gate_throttled_seconds: declare.gauge(
+                "origin_gate_throttled_seconds",
+                "What is left of the time for which the origin asked to be left alone",
+            )?,
             stored_bytes: declare.gauges("stored_bytes", "Bytes of stored responses", &["tier"])?,
             stored_entries: declare.gauges("stored_entries", "Stored responses", &["tier"])?,
             evictions: declare.counters(
