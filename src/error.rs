@@ -67,6 +67,11 @@ impl ProxyError {
         }
     }
 
+    /// Whether the origin was asked before it came to this.
+    pub const fn may_have_been_asked(self) -> bool {
+        !matches!(self, Self::TooManyWaiters | Self::TooManyFetches | Self::OriginShut { .. })
+    }
+
     /// The status that the client is told (RFC 9110 §15).
     pub const fn status(self) -> StatusCode {
         match self {

@@ -56,6 +56,8 @@ pub struct Metrics {
     pub origin_seconds: HistogramVec,
     /// Requests to the origin whose answer's head is awaited.
     pub origin_in_flight: IntGauge,
+    /// Reads that were asked a second time, having got no answer.
+    pub origin_retries: Counter,
     /// 429 answers of the origin.
     pub origin_throttled: Counter,
     /// Requests let through the gate in front of the origin, by priority.
@@ -194,6 +196,10 @@ impl Metrics {
             origin_in_flight: declare.gauge(
                 "origin_in_flight",
                 "Requests to the origin whose answer's head is awaited",
+            )?,
+            origin_retries: declare.counter(
+                "origin_retries_total",
+                "Reads that the origin was asked once more, having given no answer",
             )?,
             origin_throttled: declare
                 .counter("origin_throttled_total", "Answers of the origin with status 429")?,

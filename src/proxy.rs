@@ -17,6 +17,7 @@
 //! * **fetch**: one for all who ask the same ([`flight`], [`fetch`]), stamped before it leaves.
 //! * **deliver**: the form the client prefers, its 304, `Age` and `Cache-Status` (`deliver`).
 
+pub mod asking;
 pub mod cache_status;
 pub mod cors;
 mod decoded_body;
@@ -45,17 +46,19 @@ use http::header::ORIGIN;
 use http::{HeaderName, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use asking::{FetchOrigin, Purpose, Standing};
 use cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
 use deliver::{Hand, Terms};
-use engine::{Purpose, Served};
+use engine::Served;
 use errand::{Detour, Unkeyed, whole};
-use fetch::{FetchOrigin, Source};
-use flight::{Boarding, Charge, Outcome, Withheld};
+use fetch::Source;
+use flight::{Boarding, Charge, Outcome, StreamedResponse, Takeoff, Withheld};
 use lookup::Lookup;
 
 use crate::body::Body;
 use crate::error::ProxyError;
 use crate::operation::Operation;
+use crate::origin::gate::Priority;
 use crate::origin::{OriginClient, RequestBody};
 use crate::server::Peer;
 use crate::stored_response::StoredResponse;
@@ -96,7 +99,7 @@ impl Proxy {
     /// A proxy on the engine, asking through `origin`.
     pub fn new(engine: Arc<Engine>, origin: Arc<OriginClient>) -> Self {
         let (asked, client) = (Arc::clone(&engine), Arc::clone(&origin));
-        let fetcher = Arc::new(fetch::Origin { engine: asked, client });
+        let fetcher = Arc::new(asking::Origin { engine: asked, client });
         Self { engine, origin, fetcher }
     }
 
@@ -243,10 +246,11 @@ impl Proxy {
         if self.engine.is_young_behind_fence(stored) {
             return;
         }
+        let Ok(admission) = self.engine.gate.try_enter(Priority::Revalidation) else { return };
         let key = self.engine.flight_key(errand);
         let board = self.engine.flights.board(&key, self.engine.plane(), None, Charge::Fetch);
         if let Ok(Boarding::Lead(takeoff, _)) = board {
-            self.take_off(errand, Source::Anywhere, takeoff);
+            self.take_off(errand, Source::Anywhere, Standing::Admitted(admission), takeoff);
         }
     }
 
@@ -256,7 +260,8 @@ impl Proxy {
         &self,
         errand: &Errand,
         source: Source,
-        takeoff: flight::Takeoff,
+        standing: Standing,
+        takeoff: Takeoff,
     ) -> Option<Arc<StoredResponse>> {
         match self.engine.look_up(errand) {
             Lookup::Fresh(stored) => {
@@ -264,7 +269,7 @@ impl Proxy {
                 Some(stored)
             }
             lookup => {
-                self.depart(errand, lookup.previous().cloned(), source, takeoff);
+                self.depart(errand, lookup.previous().cloned(), (source, standing), takeoff);
                 None
             }
         }
@@ -291,7 +296,8 @@ impl Proxy {
                 Err(error) => return self.turn_away(errand, terms, &lookup, error).await,
                 Ok(Boarding::Follow(waiter)) => (waiter, true),
                 Ok(Boarding::Lead(takeoff, waiter)) => {
-                    if let Some(stored) = self.take_off(errand, source, takeoff) {
+                    let standing = self.standing(errand, &lookup);
+                    if let Some(stored) = self.take_off(errand, source, standing, takeoff) {
                         return self.hit(errand, terms, &stored, Served::Hit).await;
                     }
                     (waiter, false)
@@ -355,10 +361,15 @@ impl Proxy {
             Err(error) => return self.turn_away(errand, terms, lookup, error).await,
             Ok(alone) => alone,
         };
-        let previous = lookup.previous().cloned();
-        self.depart(errand, previous, Source::Origin, takeoff);
+        let (previous, standing) = (lookup.previous().cloned(), self.standing(errand, lookup));
+        self.depart(errand, previous, (Source::Origin, standing), takeoff);
         let outcome = waiter.last_outcome().await;
         self.conclude(errand, terms, lookup, outcome, false).await
+    }
+
+    /// A client's fetch waits for its turn, unless there is something to serve instead.
+    fn standing(&self, errand: &Errand, lookup: &Lookup) -> Standing {
+        Standing::of_client(self.engine.stands_in(errand, lookup).is_some())
     }
 
     /// The fetch runs on whether or not its client stays.
@@ -366,11 +377,11 @@ impl Proxy {
         &self,
         errand: &Errand,
         previous: Option<Arc<StoredResponse>>,
-        source: Source,
-        takeoff: flight::Takeoff,
+        by: (Source, Standing),
+        takeoff: Takeoff,
     ) {
         let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.fetcher));
-        tokio::spawn(fetch::run(engine, origin, errand.clone(), previous, source, takeoff));
+        tokio::spawn(fetch::run(engine, origin, errand.clone(), previous, by, takeoff));
     }
 
     /// What the client gets of a fetch's end.
@@ -388,6 +399,11 @@ impl Proxy {
             ..CacheStatus::forwarded(lookup.reason())
         };
         let served = if collapsed { Served::Collapsed } else { Served::Miss };
+        if let Outcome::Failed(error) = outcome
+            && !error.may_have_been_asked()
+        {
+            return self.turn_away(errand, terms, lookup, error).await;
+        }
         // What stood in the shared tier is in memory by now.
         let stands_in = || {
             let found_since = || self.engine.stands_in(errand, &self.engine.look_up(errand));
@@ -425,15 +441,7 @@ impl Proxy {
                 let response = deliver::unstored(terms, &answer, errand.public_root(), status);
                 Answered { response, operation, served }
             }
-            Outcome::Streamed(answer) => match answer.take() {
-                Some(response) => {
-                    let status = forwarded.with_detail(answer.reason().as_str());
-                    let is_by_catalogue = operation.is_some();
-                    let response = deliver::streamed(terms, response, is_by_catalogue, status);
-                    Answered { response, operation, served }
-                }
-                None => failed(operation, ProxyError::Internal, forwarded),
-            },
+            Outcome::Streamed(answer) => streamed(terms, &answer, operation, forwarded, served),
             Outcome::Failed(error) => failed(operation, error, forwarded),
             // Only a flight for a piece ends so.
             Outcome::Undivided => failed(operation, ProxyError::Internal, forwarded),
@@ -468,9 +476,15 @@ impl Proxy {
             Detour::Method => CacheStatus::forwarded(Forwarded::Method),
             _ => CacheStatus::forwarded(Forwarded::Bypass).with_detail(detour.as_str()),
         };
+        let admission = match self.engine.admit_passing(&request, operation.as_deref()).await {
+            Ok(admission) => admission,
+            Err(shut) => return failed(operation, shut.into(), bypass),
+        };
+        let class = operation.as_deref().map(|operation| operation.class);
         let write = self.engine.write(&request);
         let passing = pass::pass(&self.origin, forwarded, peer, request);
-        let mut response = match self.engine.asking(Purpose::Pass, passing).await {
+        let mut response = match self.engine.asking(Purpose::Pass, class, admission, passing).await
+        {
             Ok(response) => response,
             Err(error) => {
                 let source = error.source().map(ToString::to_string);
@@ -492,12 +506,31 @@ impl Proxy {
     }
 }
 
-/// Asked of the origin, to no avail.
+/// An answer that is not held, for the first who takes it.
+fn streamed(
+    terms: &Terms,
+    answer: &StreamedResponse,
+    operation: Option<Arc<Operation>>,
+    forwarded: CacheStatus,
+    served: Served,
+) -> Answered {
+    let Some(response) = answer.take() else {
+        return failed(operation, ProxyError::Internal, forwarded);
+    };
+    let status = forwarded.with_detail(answer.reason().as_str());
+    let response = deliver::streamed(terms, response, operation.is_some(), status);
+    Answered { response, operation, served }
+}
+
+/// Asked of the origin, to no avail; or not even asked.
 fn failed(
     operation: Option<Arc<Operation>>,
     error: ProxyError,
     forwarded: CacheStatus,
 ) -> Answered {
+    if !error.may_have_been_asked() {
+        return refused(operation, error);
+    }
     let mut response = error.response::<Body>();
     let status = forwarded.with_detail(error.as_str());
     response.headers_mut().insert(CACHE_STATUS, status.to_value());

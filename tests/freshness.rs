@@ -15,12 +15,16 @@ use csu_edge::config::OperationRule;
 use csu_edge::operation::Class;
 use http::{Method, Request, StatusCode};
 use support::node::{Running, with};
-use support::origin::{Origin, json, with_field, with_status};
+use support::origin::{Origin, json, price_of, with_field, with_status};
 use support::raw::{Manner, RawOrigin, cut, whole};
 use support::reads::{
-    categories, get, inventory, named, not_modified, nothing, price, product, search, suggestions,
-    tender_types,
+    PRODUCT, categories, get, inventory, named, not_modified, nothing, price, product, search,
+    suggestions, tender_types,
 };
+
+/// Stock of the product that `inventory` asks for.
+const AVAILABLE: &str = r#"{"ProductWarehouseInventoryAvailabilities":[],
+    "AggregatedProductInventoryAvailabilities":[{"ProductId":68719489871}]}"#;
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -28,7 +32,13 @@ const fn seconds(count: u64) -> Duration {
 
 #[tokio::test]
 async fn each_class_has_its_own_lifetime() {
-    let origin = Origin::start(|_| nothing()).await;
+    // What is asked for by id must be there: what is left out lives for a shorter time.
+    let origin = Origin::start(|seen| match seen.target.contains("GetEstimatedAvailability") {
+        true => json(AVAILABLE),
+        false if seen.target.contains("GetActivePrices") => json(price_of(PRODUCT, "82000", 79.9)),
+        false => nothing(),
+    })
+    .await;
     let node = Running::start(&origin.service_root(), |_| {}).await;
     let stale_behind = "csu-edge; hit; ttl=0; detail=stale-while-revalidate";
     let stale = "csu-edge; fwd=stale; stored";
@@ -207,7 +217,8 @@ async fn a_class_and_an_operation_can_be_set_otherwise() {
 
 #[tokio::test]
 async fn the_age_that_an_answer_comes_with_counts() {
-    let origin = Origin::start(|_| with_field(nothing(), "age", "100")).await;
+    let origin =
+        Origin::start(|_| with_field(json(price_of(PRODUCT, "82000", 79.9)), "age", "100")).await;
     let node = Running::start(&origin.service_root(), |_| {}).await;
     assert_eq!(node.send(price()).await.header("age"), Some("100"));
     node.clock.advance(seconds(199));

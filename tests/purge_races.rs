@@ -29,8 +29,8 @@ use csu_edge::clock::{Clock, Timestamp};
 use csu_edge::config::Config;
 use csu_edge::metrics::Metrics;
 use csu_edge::operation::Catalogue;
-use csu_edge::proxy::engine::Purpose;
-use csu_edge::proxy::fetch::{self, Asked, Departing, FetchOrigin, Source, pieces};
+use csu_edge::proxy::asking::{Asked, Departing, FetchOrigin, Leave, Standing};
+use csu_edge::proxy::fetch::{self, Source, pieces};
 use csu_edge::proxy::flight::{Boarding, Charge, Outcome, Takeoff, Waiter};
 use csu_edge::proxy::listed::{Leg, ListedErrand, Party};
 use csu_edge::proxy::lookup::Lookup;
@@ -63,9 +63,9 @@ async fn pause() {
 }
 
 impl FetchOrigin for Origin {
-    fn fetch<'a>(&'a self, _: Purpose, departing: Departing<'a>) -> Asked<'a> {
+    fn fetch<'a>(&'a self, _: Leave, departing: Departing<'a>) -> Asked<'a> {
         Box::pin(async move {
-            let request = departing();
+            let (_, request) = departing();
             pause().await; // on the way to the origin
             let version = self.version.load(Ordering::SeqCst);
             pause().await; // on the way back
@@ -187,10 +187,12 @@ impl World {
         if let (Some(listed), Errand::Operation(errand)) = (&self.listed, &self.errand) {
             let (errand, unit) = (Arc::clone(errand), listed.question.units()[0].clone());
             let legs = vec![Leg { errand, unit, previous, takeoff, lease: None }];
-            let party = Party { listed: Arc::clone(listed), legs };
+            let standing = Standing::of_client(false);
+            let party = Party { listed: Arc::clone(listed), legs, standing };
             return Box::pin(pieces::run(engine, origin, party, source));
         }
-        Box::pin(fetch::run(engine, origin, self.errand.clone(), previous, source, takeoff))
+        let by = (source, Standing::of_client(false));
+        Box::pin(fetch::run(engine, origin, self.errand.clone(), previous, by, takeoff))
     }
 
     fn change(&self) {

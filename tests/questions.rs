@@ -14,10 +14,12 @@ use std::time::Duration;
 use csu_edge::clock::Timestamp;
 use http::Request;
 use support::node::{Running, START, post, with};
-use support::origin::Origin;
+use support::origin::{Origin, json, price_of as priced};
 use support::reads::{PRODUCT, get, nothing, price, price_of, product, search};
 
 const ACTIVE_PRICES: &str = "/Commerce/Products/GetActivePrices?$top=1000&api-version=7.3";
+/// A list of products that is answered as a whole.
+const RATINGS: &str = "/Commerce/Products/GetProductRatings?$top=1000&api-version=7.3";
 const CHANNEL: &str = "5637154326";
 
 /// What Microsoft's own client sends, at this moment.
@@ -29,7 +31,11 @@ fn price_at(active_date: impl std::fmt::Display) -> Request<String> {
 }
 
 async fn stage() -> (Origin, Running) {
-    let origin = Origin::start(|_| nothing()).await;
+    let origin = Origin::start(|seen| match seen.target.contains("GetActivePrices") {
+        true => json(priced(PRODUCT, "82000", 79.9)),
+        false => nothing(),
+    })
+    .await;
     let node = Running::start(&origin.service_root(), |_| {}).await;
     (origin, node)
 }
@@ -110,7 +116,7 @@ async fn no_spelling_of_a_body_reaches_the_origin() {
         r##"{"@odata.type":"#Evil","productIds":[1,2],"productIds@odata.type":"#Collection(Evil)"}"##,
     ] {
         let (origin, node) = stage().await;
-        node.send(post(ACTIVE_PRICES, body)).await;
+        node.send(post(RATINGS, body)).await;
         assert_eq!(origin.last().body, r#"{"productIds":[1,2]}"#);
     }
 }
@@ -129,7 +135,7 @@ async fn products_whose_ids_differ_past_what_a_float_holds_are_two() {
 
 #[tokio::test]
 async fn one_question_may_be_written_in_many_ways() {
-    let body = |members: &str| post(ACTIVE_PRICES, &format!("{{{members}}}"));
+    let body = |members: &str| post(RATINGS, &format!("{{{members}}}"));
     let domain = r#""projectDomain":{"ChannelId":5637154326,"CatalogId":0}"#;
     assert_same(vec![
         body(&format!(r#"{domain},"productIds":[1,2,3]"#)),
@@ -176,7 +182,7 @@ async fn a_list_that_is_no_set_keeps_its_order() {
 #[tokio::test]
 async fn a_set_of_which_only_a_part_is_answered_keeps_its_order() {
     let of = |query: &str, ids: &str| {
-        let target = format!("/Commerce/Products/GetByIds?{query}");
+        let target = format!("/Commerce/Products/GetProductRatings?{query}");
         post(&target, &format!(r#"{{"productIds":{ids}}}"#))
     };
     for query in ["$top=1", "$skip=1", "$top=2&$skip=1"] {

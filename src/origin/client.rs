@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::RequestBody;
+use super::gate::Shut;
 use crate::body::BodyError;
 use crate::config::{self, TlsRoots};
 use crate::error::ProxyError;
@@ -88,6 +89,9 @@ pub enum OriginError {
     /// The client's own body stood still for longer than `origin.first_byte_timeout`.
     #[error("the client stood still")]
     ClientStalled,
+    /// Nothing was sent.
+    #[error(transparent)]
+    Shut(#[from] Shut),
 }
 
 impl OriginError {
@@ -100,6 +104,7 @@ impl OriginError {
             Self::Broken(_) => "broken",
             Self::ClientBroken(_) => "client-broken",
             Self::ClientStalled => "client-stalled",
+            Self::Shut(_) => "shut",
         }
     }
 }
@@ -112,6 +117,7 @@ impl From<&OriginError> for ProxyError {
             OriginError::Broken(_) => Self::OriginBroken,
             OriginError::ClientBroken(_) => Self::BadRequest,
             OriginError::ClientStalled => Self::RequestTimeout,
+            OriginError::Shut(shut) => Self::from(*shut),
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{
     AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, RANGE, VARY,
+    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -138,6 +138,7 @@ pub(super) async fn pieces(
     }
     headers.append(CACHE_STATUS, status.to_value());
     headers.insert(VARY, VARIES_BY);
+    headers.remove(LAST_MODIFIED);
     headers.insert(ETAG, etag_of(pieces.iter().filter_map(|piece| piece.body.etag())));
     let (coding, body) = compressed_in_passing(terms.encodings, body).await;
     if coding != Coding::Identity {

@@ -1,12 +1,11 @@
 //! What all workers share: the catalogue, the store, the purge plane, the flights.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
-use prometheus::{Histogram, IntGauge};
+use http::{HeaderMap, Method, Uri};
+use prometheus::Histogram;
 
 use super::cors::Cors;
 use super::errand::{Call, Detour, Subject};
@@ -21,7 +20,7 @@ use crate::config::{Config, Generic, GenericPolicy, Secret};
 use crate::metrics::{Counter, Metrics};
 use crate::odata::{ResourcePath, ServiceRoot, ServiceRootError};
 use crate::operation::{Catalogue, Identity, Operation};
-use crate::origin::OriginError;
+use crate::origin::gate::Gate;
 use crate::purge::{PurgePlane, Purger};
 use crate::store::{MemoryTier, SharedTier, VariantIndex};
 
@@ -45,6 +44,8 @@ pub struct Engine {
     pub http_rules: HttpRules,
     /// How purges are made to stand, and what this node knows of them.
     pub purger: Purger,
+    /// What stands before the origin.
+    pub gate: Arc<Gate>,
     /// The fetches under way.
     pub flights: Arc<Flights>,
     /// Calls for many things, open and under way.
@@ -119,28 +120,6 @@ impl Served {
     }
 }
 
-/// What a request to the origin is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purpose {
-    /// An answer that may be stored.
-    Fetch,
-    /// Whether what is stored still stands.
-    Revalidate,
-    /// A request passed through.
-    Pass,
-}
-
-impl Purpose {
-    /// The purpose, as a metric label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fetch => "fetch",
-            Self::Revalidate => "revalidate",
-            Self::Pass => "pass",
-        }
-    }
-}
-
 impl Engine {
     /// An engine on this configuration, with that way of purging.
     ///
@@ -164,6 +143,7 @@ impl Engine {
                 metrics.clone(),
             ),
             flights: Flights::new(config.limits.fetches, config.limits.waiters, metrics.clone()),
+            gate: Gate::new(&config.origin.gate, clock.clone(), metrics.clone()),
             merger: Merger::new(config.origin.merge_linger),
             habits: Habits::new(catalogue.operations().len()),
             cors: config.cors.as_ref().map(Cors::new),
@@ -240,38 +220,11 @@ impl Engine {
         self.counted.count(operation, served, took);
     }
 
-    /// Waits for the head of the origin's answer, and counts it.
-    ///
-    /// # Errors
-    /// Those of `sending`.
-    pub async fn asking<B>(
-        &self,
-        purpose: Purpose,
-        sending: impl Future<Output = Result<Response<B>, OriginError>>,
-    ) -> Result<Response<B>, OriginError> {
-        let sent = self.clock.monotonic();
-        let in_flight = InFlight::enter(&self.metrics.origin_in_flight);
-        let answer = sending.await;
-        drop(in_flight);
-        let took = self.clock.monotonic().saturating_sub(sent);
-        let purpose = purpose.as_str();
-        self.metrics.origin_seconds.with_label_values(&[purpose]).observe(took.as_secs_f64());
-        let outcome = match &answer {
-            Ok(response) => status_class(response.status()),
-            Err(error) => error.as_str(),
-        };
-        self.metrics.origin_requests.with_label_values(&[purpose, outcome]).inc();
-        if answer.as_ref().is_ok_and(|response| response.status() == StatusCode::TOO_MANY_REQUESTS)
-        {
-            self.metrics.origin_throttled.inc();
-        }
-        answer
-    }
-
     /// Brings the gauges up to date, for a scrape.
     pub fn measure(&self) {
         self.store.measure();
         self.flights.measure();
+        self.gate.measure();
     }
 }
 
@@ -296,32 +249,6 @@ fn http_rules(generic: &Generic) -> HttpRules {
         heuristic_max: generic.heuristic_max,
         stale_if_error: generic.stale_if_error,
         stores_set_cookie: generic.store_set_cookie,
-    }
-}
-
-/// Counted down again when the request ends, or its client leaves.
-struct InFlight<'a>(&'a IntGauge);
-
-impl<'a> InFlight<'a> {
-    fn enter(gauge: &'a IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-const fn status_class(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        100..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
     }
 }
 

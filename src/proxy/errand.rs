@@ -83,8 +83,19 @@ pub struct OperationErrand {
     pub asker: Asker,
     /// The service root as the client knows it, for links in the answer.
     pub public_root: Box<str>,
-    /// The list that it is the whole of, where its answer shows how the origin answers such.
-    pub whole_of: Option<Arc<ListedErrand>>,
+    /// What it has to do with a list.
+    pub part: Part,
+}
+
+/// What an errand has to do with a list of things.
+#[derive(Debug)]
+pub enum Part {
+    /// Nothing.
+    None,
+    /// It is for one thing that was listed.
+    Piece,
+    /// It is for the whole list: its answer shows how the origin answers such.
+    WholeOf(Arc<ListedErrand>),
 }
 
 impl Errand {
@@ -304,8 +315,8 @@ impl Engine {
         let public_root = self.public_root(head, peer);
         Ok(match asked {
             Asked::Whole(question) => {
-                let whole_of = None;
-                let errand = OperationErrand { operation, question, asker, public_root, whole_of };
+                let part = Part::None;
+                let errand = OperationErrand { operation, question, asker, public_root, part };
                 Task::One(Errand::Operation(errand.into()))
             }
             Asked::Listed(question) => {

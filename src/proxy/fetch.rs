@@ -16,18 +16,13 @@ mod operation;
 pub mod pieces;
 mod resource;
 
-use std::error::Error;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, HeaderName, TRAILER};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use super::asking::{FetchOrigin, Leave, Purpose, Standing, failed};
 use super::decoded_body::{DecodedBody, OriginBody};
-use super::engine::Purpose;
 use super::fields::remove_hop_by_hop;
 use super::flight::{Outcome, StreamedResponse, Takeoff};
 use super::{Engine, Errand};
@@ -39,42 +34,13 @@ use crate::caching::storability::Unstorable;
 use crate::caching::{http_date, validation};
 use crate::clock::Timestamp;
 use crate::error::ProxyError;
-use crate::origin::{OriginClient, OriginError, RequestBody};
 use crate::purge::LastFoundUsable;
+use crate::store::Lease;
 use crate::stored_response::StoredResponse;
 use crate::tag::TagSet;
 use consult::Consulted;
 
 pub use consult::Source;
-
-/// Who can be asked. The origin is; a test's script is another.
-pub trait FetchOrigin: Send + Sync + 'static {
-    /// Sends the request as soon as it may leave, and waits for the head of the answer.
-    fn fetch<'a>(&'a self, purpose: Purpose, departing: Departing<'a>) -> Asked<'a>;
-}
-
-/// Makes a request at the moment at which it leaves.
-pub type Departing<'a> = Box<dyn FnOnce() -> Request<Bytes> + Send + 'a>;
-
-/// An answer's head to come.
-pub type Asked<'a> =
-    Pin<Box<dyn Future<Output = Result<Response<OriginBody>, OriginError>> + Send + 'a>>;
-
-/// The origin, asked over one worker's connections.
-pub(super) struct Origin {
-    pub(super) engine: Arc<Engine>,
-    pub(super) client: Arc<OriginClient>,
-}
-
-impl FetchOrigin for Origin {
-    fn fetch<'a>(&'a self, purpose: Purpose, departing: Departing<'a>) -> Asked<'a> {
-        Box::pin(async move {
-            let request = departing().map(RequestBody::from);
-            let response = self.engine.asking(purpose, self.client.send(request)).await?;
-            Ok(response.map(|body| OriginBody::new(body.map_err(BodyError::Broken))))
-        })
-    }
-}
 
 /// Runs a fetch to its end, and lands it.
 pub async fn run(
@@ -82,7 +48,7 @@ pub async fn run(
     origin: Arc<dyn FetchOrigin>,
     errand: Errand,
     previous: Option<Arc<StoredResponse>>,
-    source: Source,
+    (source, standing): (Source, Standing),
     takeoff: Takeoff,
 ) {
     let (previous, lease) = match engine.consult(&errand, previous, source).await {
@@ -92,9 +58,21 @@ pub async fn run(
     };
     let fetch = Fetch { engine: &engine, errand: &errand, previous, takeoff: &takeoff };
     let limit = engine.config.origin.fetch_timeout;
-    let outcome = tokio::time::timeout(limit, fetch.exchange(&*origin))
+    let outcome = tokio::time::timeout(limit, fetch.exchange(&*origin, standing))
         .await
         .unwrap_or(Outcome::Failed(ProxyError::OriginTimeout));
+    let previous = fetch.previous;
+    finish(&engine, &errand, previous, (takeoff, lease), outcome).await;
+}
+
+/// Lands a fetch, and does what its outcome asks for.
+async fn finish(
+    engine: &Arc<Engine>,
+    errand: &Errand,
+    previous: Option<Arc<StoredResponse>>,
+    (takeoff, lease): (Takeoff, Option<Lease>),
+    outcome: Outcome,
+) {
     if let Some(reason) = outcome.unstored_because() {
         engine.metrics.unstored.with_label_values(&[reason.as_str()]).inc();
         // Not renewed while it stands: what is refused because of it proves nothing new.
@@ -106,14 +84,14 @@ pub async fn run(
     // What the origin says to somebody is no word on what it says to everybody.
     if outcome.ends_what_is_stored()
         && !errand.carries_credentials()
-        && let Some(previous) = &fetch.previous
+        && let Some(previous) = &previous
     {
         engine.unshare(previous);
     }
     let stored = outcome.stored().cloned();
     takeoff.land(outcome);
     if let Some(stored) = stored {
-        engine.share(&errand, &stored, lease);
+        engine.share(errand, &stored, lease);
         stored.body.compress_all().await;
         engine.store.reweigh(&stored);
     }
@@ -130,21 +108,25 @@ struct Fetch<'a> {
 struct Misconfirmed;
 
 impl Fetch<'_> {
-    async fn exchange(&self, origin: &dyn FetchOrigin) -> Outcome {
-        match self.attempt(origin, self.previous.as_ref()).await {
+    async fn exchange(&self, origin: &dyn FetchOrigin, standing: Standing) -> Outcome {
+        match self.attempt(origin, standing, self.previous.as_ref()).await {
             Ok(outcome) => outcome,
-            // What is stored must not be updated by it (RFC 9111 §4.3.4), and it holds no answer.
-            Err(Misconfirmed) => match self.attempt(origin, None).await {
-                Ok(outcome) => outcome,
-                Err(Misconfirmed) => Outcome::Failed(ProxyError::OriginBroken),
-            },
+            Err(Misconfirmed) => self.exchange_anew(origin).await,
         }
+    }
+
+    /// Asks once more, for all of it: what is stored must not be updated by an answer that is not
+    /// about it (RFC 9111 §4.3.4), and that answer holds nothing else.
+    async fn exchange_anew(&self, origin: &dyn FetchOrigin) -> Outcome {
+        let again = self.attempt(origin, Standing::of_client(false), None).await;
+        again.unwrap_or(Outcome::Failed(ProxyError::OriginBroken))
     }
 
     /// Asks the origin, whether `previous` still stands where there is one.
     async fn attempt(
         &self,
         origin: &dyn FetchOrigin,
+        standing: Standing,
         previous: Option<&Arc<StoredResponse>>,
     ) -> Result<Outcome, Misconfirmed> {
         let request = match self.errand {
@@ -161,13 +143,24 @@ impl Fetch<'_> {
         let mut sent_at = Timestamp::default();
         let departing = Box::new(|| {
             sent_at = self.engine.clock.now();
-            request
+            (purpose, request)
         });
-        let response = match origin.fetch(purpose, departing).await {
+        let class = self.errand.operation().map(|operation| operation.class);
+        let response = match origin.fetch(Leave { class, standing }, departing).await {
             Ok(response) => response,
             Err(error) => return Ok(Outcome::Failed(failed(&error, self.errand.name()))),
         };
         let exchange = Exchange { sent_at, received_at: self.engine.clock.now() };
+        self.received(validated, response, exchange).await
+    }
+
+    /// What the origin's answer comes to; `validated` is what it was asked about.
+    async fn received(
+        &self,
+        validated: Option<&Arc<StoredResponse>>,
+        response: Response<OriginBody>,
+        exchange: Exchange,
+    ) -> Result<Outcome, Misconfirmed> {
         let (head, body) = response.into_parts();
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(previous) = validated
@@ -247,13 +240,6 @@ impl Fetch<'_> {
         *response.headers_mut() = headers;
         Outcome::Streamed(Arc::new(StreamedResponse::new(response, reason)))
     }
-}
-
-/// What those who wait are told of a fetch that failed.
-fn failed(error: &OriginError, operation: &str) -> ProxyError {
-    let source = error.source().map(ToString::to_string);
-    tracing::info!(%error, source, operation, "a fetch failed");
-    error.into()
 }
 
 /// The fields of an answer that are stored: those that describe the answer itself and not the

@@ -22,20 +22,26 @@ pub mod merger;
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
+use super::asking::Standing;
 use super::cache_status::{CacheStatus, Forwarded};
 use super::deliver::{self, Hand, Terms};
 use super::engine::Served;
 use super::errand::{Errand, OperationErrand};
 use super::fetch::{Source, pieces};
-use super::flight::{Boarding, Charge, Outcome, Takeoff, UnstoredResponse, Waiter};
+use super::flight::{
+    Boarding, Charge, Outcome, StreamedResponse, Takeoff, UnstoredResponse, Waiter,
+};
 use super::lookup::Lookup;
-use super::{Answered, Proxy, failed, refused};
+use super::{Answered, Proxy, failed, refused, streamed};
 use crate::answer::pieces::{Unfit, put_together};
 use crate::cache_key::CacheKey;
 use crate::caching::cache_control::RequestDirectives;
 use crate::caching::freshness::StaleUse;
 use crate::clock::Timestamp;
 use crate::error::ProxyError;
+use crate::origin::gate::{Patience, Priority};
 use crate::purge::{Moment, Strictness};
 use crate::question::Unit;
 use crate::store::Lease;
@@ -44,15 +50,21 @@ use crate::stored_response::StoredResponse;
 pub use errand::ListedErrand;
 
 /// Things of one kind that one request misses.
-#[derive(Debug)]
 pub struct Party {
     /// The request's errand.
     pub listed: Arc<ListedErrand>,
     /// What is to be asked for.
     pub legs: Vec<Leg>,
+    /// Who lets them in.
+    pub standing: Standing,
 }
 
 impl Party {
+    /// Whether it is a client's that may wait for its turn.
+    pub(super) const fn waits(&self) -> bool {
+        matches!(self.standing, Standing::Client(Patience::Waits))
+    }
+
     /// Leaves those of the legs that `leave`, and gives back the others, if there are any.
     fn split_off(&mut self, mut leave: impl FnMut(&Unit) -> bool) -> Option<Self> {
         let legs = std::mem::take(&mut self.legs);
@@ -60,7 +72,8 @@ impl Party {
             legs.into_iter().partition(|leg| leave(&leg.unit));
         self.legs = leaving;
         let listed = Arc::clone(&self.listed);
-        (!staying.is_empty()).then_some(Self { listed, legs: staying })
+        let standing = Standing::of_client(!self.waits());
+        (!staying.is_empty()).then_some(Self { listed, legs: staying, standing })
     }
 }
 
@@ -85,6 +98,9 @@ pub struct Piece {
     stored: Arc<StoredResponse>,
     /// How it is served.
     pub served: Served,
+    /// Whether the origin was asked for it, and what it said where that is not the stored status.
+    was_asked: bool,
+    forward_status: Option<StatusCode>,
 }
 
 /// One of the different things that are asked for.
@@ -99,10 +115,12 @@ struct Wanted<'a> {
 enum Unable {
     /// It does not come apart.
     Whole,
-    /// The origin's own error.
-    Refused(Arc<UnstoredResponse>),
+    /// The origin's own error, or an answer that is not stored; perhaps another request's.
+    Refused(Arc<UnstoredResponse>, Served),
+    /// An answer that is too large to be held.
+    Streamed(Arc<StreamedResponse>),
     /// There is no answer.
-    Failed(ProxyError),
+    Failed(ProxyError, Served),
 }
 
 impl From<Unfit> for Unable {
@@ -131,22 +149,25 @@ impl Proxy {
             return self.answer_whole(&listed, terms).await;
         };
         self.refresh_stale(&listed, &wanted);
-        let forwarded = forwarded(&wanted);
-        let gathered = self.fetch_missing(&listed, &mut wanted).await;
-        let status = |wanted: &[Wanted<'_>]| forwarded.unwrap_or_else(|| hit(wanted, now));
-        let answered = match gathered {
-            Ok(()) => self.put_together(&listed, terms, &different, &wanted, status(&wanted)).await,
+        let forwarded = self.forwarded(&wanted);
+        let answered = match self.fetch_missing(&listed, &mut wanted).await {
+            Ok(()) => self.put_together(&listed, terms, &different, &wanted, forwarded).await,
             Err(unable) => Err(unable),
         };
         let operation = Some(Arc::clone(&listed.operation));
+        let forwarded = forwarded.unwrap_or_default();
+        let by = |served| CacheStatus { collapsed: served == Served::Collapsed, ..forwarded };
         match answered {
             Ok(answered) => answered,
             Err(Unable::Whole) => self.answer_whole(&listed, terms).await,
-            Err(Unable::Failed(error)) => failed(operation, error, status(&wanted)),
-            Err(Unable::Refused(answer)) => {
-                let status = status(&wanted).with_detail(answer.reason.as_str());
+            Err(Unable::Failed(error, served)) => failed(operation, error, by(served)),
+            Err(Unable::Refused(answer, served)) => {
+                let status = by(served).with_detail(answer.reason.as_str());
                 let response = deliver::unstored(terms, &answer, &listed.public_root, status);
-                Answered { response, operation, served: Served::Miss }
+                Answered { response, operation, served }
+            }
+            Err(Unable::Streamed(answer)) => {
+                streamed(terms, &answer, operation, forwarded, Served::Miss)
             }
         }
     }
@@ -175,8 +196,11 @@ impl Proxy {
             let piece = serve_at_once(&lookup);
             wanted.push(Wanted { unit, key, lookup, piece });
         }
-        let keys = wanted.iter().map(|wanted| &wanted.key);
-        (!self.engine.habits.is_left_whole(keys, now)).then_some(wanted)
+        let keys = || wanted.iter().map(|wanted| &wanted.key);
+        let goes_alone = |key| self.engine.flights.goes_alone(key).is_some();
+        let is_whole = self.engine.habits.is_left_whole(keys(), now)
+            || wanted.len() == 1 && keys().any(goes_alone);
+        (!is_whole).then_some(wanted)
     }
 
     /// Fetches what is missing, together with all who miss the same.
@@ -205,8 +229,17 @@ impl Proxy {
                         let not_before = Some((arrived, strictness));
                         boarding.push(Passenger { at, not_before, source });
                     }
-                    Some(Outcome::Stored(stored, _) | Outcome::Confirmed(stored, _)) => {
-                        one.piece = Some(Piece { stored, served: fetched });
+                    Some(outcome) if collapsed && !outcome.may_be_shared() => {
+                        return Err(Unable::Whole);
+                    }
+                    Some(
+                        ref outcome @ (Outcome::Stored(ref stored, _)
+                        | Outcome::Confirmed(ref stored, _)),
+                    ) => {
+                        let (stored, forward_status) = (Arc::clone(stored), outcome.status());
+                        let was_asked = true;
+                        one.piece =
+                            Some(Piece { stored, served: fetched, was_asked, forward_status });
                     }
                     Some(Outcome::Found(stored)) => {
                         let now = self.engine.clock.now();
@@ -220,7 +253,7 @@ impl Proxy {
                         }
                     }
                     Some(outcome) => {
-                        one.piece = Some(self.stand_in(listed, one, outcome)?);
+                        one.piece = Some(self.stand_in(listed, one, outcome, fetched)?);
                     }
                 }
             }
@@ -244,7 +277,8 @@ impl Proxy {
             let board = engine.flights.board(&one.key, engine.plane(), not_before, Charge::Nothing);
             let (takeoff, waiter) = match board {
                 Err(error) => {
-                    one.piece = Some(self.stand_in(listed, one, Outcome::Failed(error))?);
+                    let outcome = Outcome::Failed(error);
+                    one.piece = Some(self.stand_in(listed, one, outcome, Served::Miss)?);
                     continue;
                 }
                 Ok(Boarding::Follow(waiter)) => {
@@ -257,7 +291,7 @@ impl Proxy {
             let lookup = engine.look_up_piece(listed, &one.key, engine.clock.now());
             if let Lookup::Fresh(stored) = lookup {
                 takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
-                one.piece = Some(Piece { stored, served: Served::Hit });
+                one.piece = Some(Piece::of(stored, Served::Hit));
                 continue;
             }
             let leg = self.leg(listed, one.unit, &lookup, takeoff)?;
@@ -267,8 +301,15 @@ impl Proxy {
             }
             waiting.push(Waiting { passenger, waiter, collapsed: false });
         }
-        self.leave(listed, anywhere, Source::Anywhere);
-        self.leave(listed, from_origin, Source::Origin);
+        let has_stand_in = |leg: &Leg| {
+            let previous = leg.previous.as_ref();
+            previous.is_some_and(|previous| self.may_stand_in(listed, previous))
+        };
+        for (legs, source) in [(anywhere, Source::Anywhere), (from_origin, Source::Origin)] {
+            // Who has to wait for one of them may as well wait for all.
+            let standing = Standing::of_client(legs.iter().all(has_stand_in));
+            self.leave(listed, legs, source, standing);
+        }
         Ok(waiting)
     }
 
@@ -285,9 +326,15 @@ impl Proxy {
     }
 
     /// The fetch runs on whether or not its client stays.
-    fn leave(&self, listed: &Arc<ListedErrand>, legs: Vec<Leg>, source: Source) {
+    fn leave(
+        &self,
+        listed: &Arc<ListedErrand>,
+        legs: Vec<Leg>,
+        source: Source,
+        standing: Standing,
+    ) {
         if !legs.is_empty() {
-            let party = Party { listed: Arc::clone(listed), legs };
+            let party = Party { listed: Arc::clone(listed), legs, standing };
             let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.fetcher));
             tokio::spawn(pieces::run(engine, origin, party, source));
         }
@@ -296,12 +343,19 @@ impl Proxy {
     /// Has what is served stale fetched anew, with nobody waiting for it.
     fn refresh_stale(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
         let engine = &self.engine;
-        let mut legs = Vec::new();
-        for one in wanted {
-            let Some(Piece { stored, served: Served::Stale }) = &one.piece else { continue };
-            if engine.is_young_behind_fence(stored) {
-                continue;
+        let is_due = |one: &&Wanted<'_>| match &one.piece {
+            Some(Piece { stored, served: Served::Stale, .. }) => {
+                !engine.is_young_behind_fence(stored)
             }
+            _ => false,
+        };
+        let mut due = wanted.iter().filter(is_due).peekable();
+        if due.peek().is_none() {
+            return;
+        }
+        let Ok(admission) = engine.gate.try_enter(Priority::Revalidation) else { return };
+        let mut legs = Vec::new();
+        for one in due {
             let board = engine.flights.board(&one.key, engine.plane(), None, Charge::Nothing);
             if let Ok(Boarding::Lead(takeoff, _)) = board
                 && let Ok(leg) = self.leg(listed, one.unit, &one.lookup, takeoff)
@@ -309,7 +363,16 @@ impl Proxy {
                 legs.push(leg);
             }
         }
-        self.leave(listed, legs, Source::Anywhere);
+        self.leave(listed, legs, Source::Anywhere, Standing::Admitted(admission));
+    }
+
+    /// Whether what is stored of a thing may stand in for it.
+    fn may_stand_in(&self, listed: &ListedErrand, stored: &Arc<StoredResponse>) -> bool {
+        let engine = &self.engine;
+        let now = engine.clock.now();
+        let lookup = engine.judge_piece(listed, Arc::clone(stored), now);
+        let asked = RequestDirectives::default();
+        lookup.stand_in(engine.plane(), listed.strictness(), &asked, now).is_some()
     }
 
     /// What may stand in for a thing whose fetch ended so.
@@ -318,6 +381,7 @@ impl Proxy {
         listed: &ListedErrand,
         one: &Wanted<'_>,
         outcome: Outcome,
+        fetched: Served,
     ) -> Result<Piece, Unable> {
         let engine = &self.engine;
         let now = engine.clock.now();
@@ -328,19 +392,27 @@ impl Proxy {
             // What stood in the shared tier is in memory by now.
             let found_since = || stands_in(&engine.look_up_piece(listed, &one.key, now));
             if let Some(stored) = stands_in(&one.lookup).or_else(found_since) {
-                return Ok(Piece { stored, served: Served::StaleIfError });
+                let (served, forward_status) = (Served::StaleIfError, outcome.status());
+                let was_asked = match outcome {
+                    Outcome::Failed(error) => error.may_have_been_asked(),
+                    _ => true,
+                };
+                return Ok(Piece { stored, served, was_asked, forward_status });
             }
         }
+        let is_one = listed.question.units().len() == 1;
         Err(match outcome {
-            Outcome::Undivided => Unable::Whole,
-            Outcome::Unstored(answer) => Unable::Refused(answer),
-            Outcome::Failed(error) => Unable::Failed(error),
-            _ => Unable::Failed(ProxyError::Internal),
+            Outcome::Failed(error) => Unable::Failed(error, fetched),
+            Outcome::Unstored(answer) if is_one || !answer.status.is_success() => {
+                Unable::Refused(answer, fetched)
+            }
+            Outcome::Streamed(answer) if is_one => Unable::Streamed(answer),
+            _ => Unable::Whole,
         })
     }
 
     /// More on how the pieces came about, for people.
-    fn detail_of(&self, pieces: &[&Piece]) -> Option<&'static str> {
+    fn detail(&self, pieces: &[&Piece]) -> Option<&'static str> {
         let any = |served: Served| pieces.iter().any(|piece| piece.served == served);
         match () {
             () if any(Served::StaleIfError) => Some(Served::StaleIfError.as_str()),
@@ -357,42 +429,82 @@ impl Proxy {
         terms: &Terms,
         different: &[usize],
         wanted: &[Wanted<'_>],
-        status: CacheStatus,
+        forwarded: Option<CacheStatus>,
     ) -> Result<Answered, Unable> {
         let units = listed.question.units();
         let index = listed.operation.index;
-        let sequence = self.engine.habits.sequence(index, units, different).ok_or(Unable::Whole)?;
-        let decomposition = listed.decomposition().ok_or(Unable::Whole)?;
         let pieces: Option<Vec<&Piece>> = wanted.iter().map(|one| one.piece.as_ref()).collect();
         let pieces = pieces.ok_or(Unable::Whole)?;
-        let mut parts = Vec::with_capacity(sequence.len());
-        let mut items = 0;
-        for piece in sequence.iter().filter_map(|&place| pieces.get(place)) {
-            let body = &piece.stored.body;
-            let layout = body.layout(decomposition)?;
-            items += layout.items();
-            parts.push((body.kept(), layout));
+        let now = self.engine.clock.now();
+        let (served, status) = self.told(&pieces, forwarded, now);
+        let operation = Some(Arc::clone(&listed.operation));
+        let hand = if served == Served::Miss { Hand::First } else { Hand::Second };
+        if let ([piece], [_]) = (&pieces[..], units) {
+            self.engine.count_pieces(&listed.operation, &pieces);
+            let (stored, root) = (&piece.stored, &listed.public_root);
+            let response = deliver::stored(terms, stored, root, hand, status, now).await;
+            return Ok(Answered { response, operation, served });
         }
+        let decomposition = listed.decomposition().ok_or(Unable::Whole)?;
+        let mut parts = Vec::with_capacity(pieces.len());
+        for piece in &pieces {
+            parts.push((piece.stored.body.kept(), piece.stored.body.layout(decomposition)?));
+        }
+        let filled = parts.iter().filter(|(_, layout)| layout.items() > 0).count();
+        let sequence = match self.engine.habits.sequence(index, units, different) {
+            Some(sequence) => sequence,
+            // With one of them filled, every order is the same.
+            None if filled <= 1 && different.len() == units.len() => (0..parts.len()).collect(),
+            None => return Err(Unable::Whole),
+        };
+        let parts: Vec<_> = sequence.iter().filter_map(|&at| parts.get(at).copied()).collect();
+        let items: usize = parts.iter().map(|(_, layout)| layout.items()).sum();
         if items > listed.question.max_items().min(self.engine.habits.page_items(index)) {
             return Err(Unable::Whole);
         }
         let body = put_together(&parts)?;
-        let served = served(&pieces);
+        self.engine.count_pieces(&listed.operation, &pieces);
+        let stored: Vec<&StoredResponse> = pieces.iter().map(|piece| &*piece.stored).collect();
+        let response = deliver::pieces(terms, &stored, body, hand, status, now).await;
+        Ok(Answered { response, operation, served })
+    }
+
+    /// How an answer from these pieces is served, and what its client is told of that.
+    fn told(
+        &self,
+        pieces: &[&Piece],
+        forwarded: Option<CacheStatus>,
+        now: Timestamp,
+    ) -> (Served, CacheStatus) {
+        let served = served(pieces);
         let from_store = pieces.iter().filter(|piece| piece.is_from_store()).count();
+        let is_fetched = from_store < pieces.len();
+        let was_asked = pieces.iter().any(|piece| piece.was_asked);
+        let status = match forwarded.filter(|_| was_asked) {
+            Some(forwarded) if is_fetched => CacheStatus { stored: true, ..forwarded },
+            Some(forwarded) => CacheStatus { ttl_seconds: Some(ttl(pieces, now)), ..forwarded },
+            None => CacheStatus::hit(ttl(pieces, now)),
+        };
         let status = CacheStatus {
             // Of one thing alone there is nothing to tell.
             pieces: (pieces.len() > 1).then_some((from_store, pieces.len())),
-            stored: status.forwarded.is_some(),
+            forward_status: pieces.iter().find_map(|piece| piece.forward_status),
             collapsed: served == Served::Collapsed,
-            detail: self.detail_of(&pieces),
+            detail: self.detail(pieces).or(status.detail),
             ..status
         };
-        self.engine.count_pieces(&listed.operation, &pieces);
-        let stored: Vec<&StoredResponse> = pieces.iter().map(|piece| &*piece.stored).collect();
-        let hand = if served == Served::Miss { Hand::First } else { Hand::Second };
-        let now = self.engine.clock.now();
-        let response = deliver::pieces(terms, &stored, body, hand, status, now).await;
-        Ok(Answered { response, operation: Some(Arc::clone(&listed.operation)), served })
+        (served, status)
+    }
+
+    /// Why the request goes forward; `None` where nothing is missing.
+    fn forwarded(&self, wanted: &[Wanted<'_>]) -> Option<CacheStatus> {
+        let mut missing = wanted.iter().filter(|one| one.is_missing());
+        let first = missing.next()?;
+        if missing.count() + 1 < wanted.len() {
+            return Some(CacheStatus::forwarded(Forwarded::Partial));
+        }
+        let detail = self.engine.detail_of(&first.lookup);
+        Some(CacheStatus { detail, ..CacheStatus::forwarded(first.lookup.reason()) })
     }
 }
 
@@ -413,6 +525,10 @@ struct Waiting {
 }
 
 impl Piece {
+    const fn of(stored: Arc<StoredResponse>, served: Served) -> Self {
+        Self { stored, served, was_asked: false, forward_status: None }
+    }
+
     /// The same, come from another node.
     fn shared(self) -> Self {
         let served = if self.served == Served::Hit { Served::SharedHit } else { self.served };
@@ -431,7 +547,7 @@ pub(super) fn serve_at_once(lookup: &Lookup) -> Option<Piece> {
         Lookup::Stale(stored, StaleUse { while_revalidating: true, .. }) => (stored, Served::Stale),
         _ => return None,
     };
-    Some(Piece { stored: Arc::clone(stored), served })
+    Some(Piece::of(Arc::clone(stored), served))
 }
 
 /// How an answer is served whose pieces are: by what took longest.
@@ -455,22 +571,12 @@ fn served(pieces: &[&Piece]) -> Served {
     }
 }
 
-/// Why the request goes forward; `None` where nothing is missing.
-fn forwarded(wanted: &[Wanted<'_>]) -> Option<CacheStatus> {
-    let mut missing = wanted.iter().filter(|one| one.is_missing());
-    let first = missing.next()?;
-    let reason =
-        if missing.count() + 1 < wanted.len() { Forwarded::Partial } else { first.lookup.reason() };
-    Some(CacheStatus::forwarded(reason))
-}
-
-/// A hit has as much freshness left as that of its pieces which has least.
-fn hit(wanted: &[Wanted<'_>], now: Timestamp) -> CacheStatus {
-    let pieces = wanted.iter().filter_map(|one| one.piece.as_ref());
-    let ttl = |piece: &Piece| {
+/// How much freshness is left of the piece that has least.
+fn ttl(pieces: &[&Piece], now: Timestamp) -> i64 {
+    let ttl = |piece: &&Piece| {
         let ttl = piece.stored.freshness.ttl_seconds(now);
         // Softly purged, it has lifetime left and is stale all the same.
         if piece.served == Served::Stale { ttl.min(0) } else { ttl }
     };
-    CacheStatus::hit(pieces.map(ttl).min().unwrap_or_default())
+    pieces.iter().map(ttl).min().unwrap_or_default()
 }

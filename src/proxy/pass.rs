@@ -13,10 +13,12 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::{fields, forwarded};
+use super::{Engine, fields, forwarded};
 use crate::body::{Body, BodyError};
 use crate::config;
 use crate::error::ProxyError;
+use crate::operation::{Operation, is_private_set};
+use crate::origin::gate::{Admission, Patience, Shut};
 use crate::origin::{Go, OriginClient, OriginError, RequestBody};
 use crate::server::Peer;
 
@@ -40,6 +42,34 @@ pub fn answer_here<B>(request: &Request<B>) -> Option<Response<Body>> {
         }
         _ => None,
     }
+}
+
+impl Engine {
+    /// Lets a request that passes to the origin: a read when its turn comes, anything that may change
+    /// something at once.
+    ///
+    /// # Errors
+    /// The gate is shut for reads.
+    pub(super) async fn admit_passing<B>(
+        &self,
+        request: &Request<B>,
+        operation: Option<&Operation>,
+    ) -> Result<Admission, Shut> {
+        let below = self.service_root.relative(request.uri().path());
+        let is_device = request.headers().contains_key(super::DEVICE_TOKEN);
+        match !is_device && is_read(request.method(), below, operation) {
+            true => self.gate.enter(Patience::Waits).await,
+            false => Ok(self.gate.enter_write()),
+        }
+    }
+}
+
+/// Whether a request is known to change nothing. Not every GET is safe: of what belongs to one
+/// customer, some functions write.
+fn is_read(method: &Method, below_root: Option<&str>, operation: Option<&Operation>) -> bool {
+    let set = below_root.unwrap_or_default().split(['/', '(']).find(|name| !name.is_empty());
+    let is_safe = matches!(*method, Method::GET | Method::HEAD);
+    operation.is_some() || is_safe && !set.is_some_and(is_private_set)
 }
 
 /// Makes a client's request fit to be sent on: the fields of its connection go, those of the

@@ -54,6 +54,9 @@ impl Running {
         config.listen.control = loopback;
         config.listen.workers = 2;
         config.listen.drain_for = Duration::from_secs(5);
+        // What the origin's failures do to others is the subject of few tests.
+        config.origin.gate.longest_retry_after = Duration::ZERO;
+        config.origin.gate.broken_after = u32::MAX;
         change(&mut config);
         let node = Node::start(config, clock.clone()).await.unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use super::super::Engine;
 use super::super::cors;
 use super::super::decoded_body::{DecodedBody, OriginBody};
-use super::super::errand::OperationErrand;
+use super::super::errand::{OperationErrand, Part};
 use super::super::examine::{Examined, examine};
 use super::super::fields::add_via;
 use super::super::flight::{Outcome, Takeoff, UnstoredResponse};
@@ -67,6 +67,15 @@ pub(super) fn request_of(
     request
 }
 
+impl OperationErrand {
+    /// Whether it is for one thing of a list, and this is the answer of an origin that leaves it out.
+    fn leaves_out(&self, body: &StoredBody) -> bool {
+        let decomposition = self.operation.decomposition.as_ref();
+        let layout = decomposition.and_then(|decomposition| body.layout(decomposition).ok());
+        matches!(self.part, Part::Piece) && layout.is_some_and(|layout| layout.items() == 0)
+    }
+}
+
 impl Engine {
     /// When an answer came, and how long it may be kept: what its head allows, within the
     /// credentials' own life.
@@ -116,7 +125,9 @@ impl Fetch<'_> {
             Err(error) => return Outcome::Failed(error),
         };
         let headers = kept_of(&head.headers, exchange);
-        let freshness = self.engine.freshness_of(errand, head.status, &head.headers, exchange);
+        let is_absent = head.status == StatusCode::OK && errand.leaves_out(&body);
+        let status = if is_absent { StatusCode::NOT_FOUND } else { head.status };
+        let freshness = self.engine.freshness_of(errand, status, &head.headers, exchange);
         match freshness.and_then(|freshness| Ok((freshness, tags?))) {
             Ok((freshness, tags)) => {
                 let stored = self.store_answer(errand, head.status, headers, tags, body, freshness);
@@ -165,7 +176,8 @@ impl Fetch<'_> {
 
     /// Learns from the answer for a whole list. Where that does not come apart, it stays as it is.
     fn learn(&self, errand: &OperationErrand, stored: &StoredResponse, exchange: Exchange) {
-        if let Some(listed) = errand.whole_of.as_ref().filter(|_| stored.status == StatusCode::OK)
+        if let Part::WholeOf(listed) = &errand.part
+            && stored.status == StatusCode::OK
             && let Err(unfit) = self.engine.learn_from(listed, stored, exchange)
         {
             let operation = &*errand.operation.name;

@@ -15,16 +15,16 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
 use super::super::Engine;
+use super::super::asking::{FetchOrigin, Leave, Purpose, Standing, failed};
 use super::super::decoded_body::{DecodedBody, OriginBody};
-use super::super::engine::Purpose;
 use super::super::errand::{Errand, OperationErrand};
 use super::super::examine::{ASIDE_BYTES, is_json};
 use super::super::flight::{Outcome, UnstoredResponse};
 use super::super::listed::merger::{Joined, different};
 use super::super::listed::{Leg, ListedErrand, Party};
 use super::consult::{Consulted, Source};
-use super::operation::{kept_of, request_of};
-use super::{FetchOrigin, failed};
+use super::operation::{kept_of, request, request_of};
+use super::{Fetch, Misconfirmed, finish};
 use crate::answer::Answer;
 use crate::answer::pieces::{Piece, TakenApart, Unfit, take_apart};
 use crate::caching::lifetime::Exchange;
@@ -33,13 +33,14 @@ use crate::clock::Timestamp;
 use crate::dependency;
 use crate::dependency::Id;
 use crate::error::ProxyError;
+use crate::origin::gate::Patience;
 use crate::purge::{LastFoundUsable, Stamp};
 use crate::stored_response::{StoredBody, StoredResponse};
 use crate::tag::TagSet;
 
 /// Gets what a party misses, and lands its flights.
 pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party, source: Source) {
-    let Party { listed, legs } = party;
+    let Party { listed, legs, standing } = party;
     let consulting = legs.into_iter().map(|leg| async {
         let errand = Errand::Operation(Arc::clone(&leg.errand));
         let consulted = engine.look_elsewhere(&errand, leg.previous.clone(), source).await;
@@ -60,7 +61,7 @@ pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party
             }
         }
     }
-    submit(engine, origin, Party { listed, legs: missing }).await;
+    submit(engine, origin, Party { listed, legs: missing, standing }).await;
 }
 
 /// Waits for the node that fetches the same.
@@ -73,28 +74,40 @@ async fn follow(
     let errand = Errand::Operation(Arc::clone(&leg.errand));
     match engine.await_elsewhere(&errand, leg.previous.clone()).await {
         Consulted::Found(stored) => leg.takeoff.land(Outcome::Found(stored)),
-        _ => submit(engine, origin, Party { listed, legs: vec![leg] }).await,
+        _ => {
+            let standing = Standing::of_client(false);
+            submit(engine, origin, Party { listed, legs: vec![leg], standing }).await;
+        }
     }
 }
 
 /// Has a party's things asked for: in a call that is open, or in one of its own.
-async fn submit(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party) {
+async fn submit(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, mut party: Party) {
     if party.legs.is_empty() {
         return;
     }
-    let listed = Arc::clone(&party.listed);
+    let (listed, waits) = (Arc::clone(&party.listed), party.waits());
+    let standing = std::mem::replace(&mut party.standing, Standing::of_client(!waits));
     let kind = listed.question.kind().digest();
+    // Where another's call takes it along, what let it in is given back.
     if let Joined::Opened(linger) = engine.merger.join(kind, party) {
-        call(engine, origin, listed, linger).await;
+        call(engine, origin, Opening { listed, linger, standing }).await;
     }
+}
+
+/// A call that has not left.
+struct Opening {
+    /// Of the one who opened it.
+    listed: Arc<ListedErrand>,
+    linger: Duration,
+    standing: Standing,
 }
 
 /// Makes a call for whoever waits for one of its kind. What does not fit is another call's.
 fn call(
     engine: Arc<Engine>,
     origin: Arc<dyn FetchOrigin>,
-    listed: Arc<ListedErrand>,
-    linger: Duration,
+    Opening { listed, linger, standing }: Opening,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
@@ -112,30 +125,49 @@ fn call(
             seat.has_left = true;
             if are_others_left {
                 let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
-                tokio::spawn(call(engine, origin, Arc::clone(&listed), Duration::ZERO));
+                let (listed, linger) = (Arc::clone(&listed), Duration::ZERO);
+                let standing = Standing::of_client(false);
+                tokio::spawn(call(engine, origin, Opening { listed, linger, standing }));
             }
             leaving
         };
-        let (mut parties, verdict) = ask(&engine, &*origin, &listed, leave).await;
+        let has_waited = matches!(standing, Standing::Client(Patience::Waits));
+        let (mut parties, verdict) = ask(&engine, &*origin, &listed, standing, leave).await;
         drop(permit);
         if !seat.has_left {
             parties = engine.merger.give_up(kind);
         }
         drop(seat);
-        conclude(&engine, &origin, parties, verdict);
+        if parties.is_empty() || has_waited || !matches!(verdict, Verdict::Failed(_)) {
+            return conclude(&engine, &origin, parties, verdict).await;
+        }
+        // Whoever joined a call that would not wait may wait all the same.
+        let (waiting, others): (Vec<_>, Vec<_>) = parties.into_iter().partition(Party::waits);
+        conclude(&engine, &origin, others, verdict).await;
+        for party in waiting {
+            tokio::spawn(submit(Arc::clone(&engine), Arc::clone(&origin), party));
+        }
     })
 }
 
 /// Asks for one party's things by themselves.
-async fn call_alone(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party) {
-    let listed = Arc::clone(&party.listed);
-    match engine.flights.permit() {
-        Ok(_permit) => {
-            let (parties, verdict) = ask(&engine, &*origin, &listed, || vec![party]).await;
-            conclude(&engine, &origin, parties, verdict);
+fn call_alone(
+    engine: Arc<Engine>,
+    origin: Arc<dyn FetchOrigin>,
+    party: Party,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let listed = Arc::clone(&party.listed);
+        let standing = Standing::of_client(!party.waits());
+        match engine.flights.permit() {
+            Ok(_permit) => {
+                let leave = || vec![party];
+                let (parties, verdict) = ask(&engine, &*origin, &listed, standing, leave).await;
+                conclude(&engine, &origin, parties, verdict).await;
+            }
+            Err(error) => land_all(vec![party], &Outcome::Failed(error)),
         }
-        Err(error) => land_all(vec![party], &Outcome::Failed(error)),
-    }
+    })
 }
 
 /// One call's place in the merger.
@@ -159,6 +191,8 @@ impl Drop for Seat<'_> {
 enum Verdict {
     /// The pieces, by what they are of.
     Pieces(HashMap<Id, Piece>, Parts, Exchange),
+    /// The end of the only flight, whose thing was asked for by itself.
+    Lone(Outcome),
     /// The origin's own error, and whether it may be about one party's things only.
     Refused(Arc<UnstoredResponse>),
     /// An answer that cannot be taken apart.
@@ -172,38 +206,63 @@ async fn ask(
     engine: &Arc<Engine>,
     origin: &dyn FetchOrigin,
     listed: &Arc<ListedErrand>,
+    standing: Standing,
     leave: impl FnOnce() -> Vec<Party> + Send,
 ) -> (Vec<Party>, Verdict) {
-    let (mut parties, mut asked) = (Vec::new(), Vec::new());
+    let mut parties = Vec::new();
+    let limit = engine.config.origin.fetch_timeout;
+    let leaving = || {
+        parties = leave();
+        &*parties
+    };
+    let verdict = tokio::time::timeout(limit, exchange(engine, origin, listed, standing, leaving));
+    let verdict = verdict.await.unwrap_or(Verdict::Failed(ProxyError::OriginTimeout));
+    (parties, verdict)
+}
+
+async fn exchange<'p>(
+    engine: &Arc<Engine>,
+    origin: &dyn FetchOrigin,
+    listed: &Arc<ListedErrand>,
+    standing: Standing,
+    leave: impl FnOnce() -> &'p [Party] + Send,
+) -> Verdict {
+    let mut left: &[Party] = &[];
+    let (mut asked, mut validated) = (Vec::new(), None);
     let mut sent_at = Timestamp::default();
     let departing = Box::new(|| {
-        parties = leave();
+        left = leave();
         sent_at = engine.clock.now();
-        let mut units = different(&parties);
+        let mut units = different(left);
         engine.habits.probe(listed.operation.index, &mut units);
         asked = units.iter().map(|unit| unit.id.clone()).collect();
         let asked_for = engine.metrics.origin_ids.with_label_values(&[&*listed.operation.name]);
         asked_for.inc_by(units.len() as u64);
-        let forward = listed.question.forward(units.into_iter());
-        request_of(&listed.operation, &listed.asker, &forward)
+        let Some(leg) = lone(left) else {
+            let forward = listed.question.forward(units.into_iter());
+            return (Purpose::Fetch, request_of(&listed.operation, &listed.asker, &forward));
+        };
+        let (request, asks_about_previous) = request(&leg.errand, leg.previous.as_ref());
+        validated = leg.previous.as_ref().filter(|_| asks_about_previous);
+        (if asks_about_previous { Purpose::Revalidate } else { Purpose::Fetch }, request)
     });
-    let limit = engine.config.origin.fetch_timeout;
-    let answer = tokio::time::timeout(limit, async {
-        let response = origin.fetch(Purpose::Fetch, departing).await?;
-        let received_at = engine.clock.now();
-        let (head, body) = response.into_parts();
-        let whole = read(&head, body, engine.config.limits.stored_body_bytes).await;
-        Ok((head, whole, received_at))
-    });
-    let (head, whole, received_at) = match answer.await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            return (parties, Verdict::Failed(failed(&error, &listed.operation.name)));
-        }
-        Err(_) => return (parties, Verdict::Failed(ProxyError::OriginTimeout)),
+    let class = Some(listed.operation.class);
+    let response = match origin.fetch(Leave { class, standing }, departing).await {
+        Ok(response) => response,
+        Err(error) => return Verdict::Failed(failed(&error, &listed.operation.name)),
     };
-    let exchange = Exchange { sent_at, received_at };
-    let verdict = match whole {
+    let exchange = Exchange { sent_at, received_at: engine.clock.now() };
+    if let Some(leg) = lone(left) {
+        let errand = Errand::Operation(Arc::clone(&leg.errand));
+        let previous = leg.previous.clone();
+        let fetch = Fetch { engine, errand: &errand, previous, takeoff: &leg.takeoff };
+        return Verdict::Lone(match fetch.received(validated, response, exchange).await {
+            Ok(outcome) => outcome,
+            Err(Misconfirmed) => fetch.exchange_anew(origin).await,
+        });
+    }
+    let (head, body) = response.into_parts();
+    match read(&head, body, engine.config.limits.stored_body_bytes).await {
         Err(Unreadable::Broken) => Verdict::Failed(ProxyError::OriginBroken),
         Err(Unreadable::Unfit(unfit)) => Verdict::Unfit(unfit),
         Ok(whole) if head.status == StatusCode::OK => {
@@ -217,8 +276,16 @@ async fn ask(
             body: Arc::new(StoredBody::new(whole, Box::default(), None)),
             reason: Unstorable::Status,
         })),
-    };
-    (parties, verdict)
+    }
+}
+
+/// The one thing that is asked for, where it is only one, for one party: what comes is its answer,
+/// whatever it is.
+fn lone(parties: &[Party]) -> Option<&Leg> {
+    match parties {
+        [Party { legs, .. }] if legs.len() == 1 => legs.first(),
+        _ => None,
+    }
 }
 
 enum Unreadable {
@@ -278,13 +345,21 @@ async fn examine(
 }
 
 /// Ends the flights of those who left with a call, or asks for each party's things by itself.
-fn conclude(
+async fn conclude(
     engine: &Arc<Engine>,
     origin: &Arc<dyn FetchOrigin>,
     parties: Vec<Party>,
     verdict: Verdict,
 ) {
     let verdict = match verdict {
+        Verdict::Lone(outcome) => {
+            for Leg { errand, previous, takeoff, lease, .. } in legs_of(parties) {
+                let errand = Errand::Operation(errand);
+                let outcome = outcome.clone();
+                finish(engine, &errand, previous, (takeoff, lease), outcome).await;
+            }
+            return;
+        }
         Verdict::Pieces(pieces, head, exchange) => {
             match keep(engine, &parties, &pieces, &head, exchange) {
                 Ok(kept) => return land(engine, parties, kept),
@@ -296,7 +371,7 @@ fn conclude(
     let may_be_ones_own = match &verdict {
         Verdict::Refused(answer) => answer.status.is_client_error(),
         Verdict::Unfit(_) => true,
-        Verdict::Pieces(..) | Verdict::Failed(_) => false,
+        Verdict::Pieces(..) | Verdict::Lone(_) | Verdict::Failed(_) => false,
     };
     if may_be_ones_own && parties.len() > 1 {
         for party in parties {
@@ -305,7 +380,7 @@ fn conclude(
         return;
     }
     let outcome = match verdict {
-        Verdict::Pieces(..) => Outcome::Undivided,
+        Verdict::Pieces(..) | Verdict::Lone(_) => Outcome::Undivided,
         Verdict::Refused(answer) => Outcome::Unstored(answer),
         Verdict::Failed(error) => Outcome::Failed(error),
         Verdict::Unfit(unfit) => {
@@ -317,9 +392,13 @@ fn conclude(
 }
 
 fn land_all(parties: Vec<Party>, outcome: &Outcome) {
-    for leg in parties.into_iter().flat_map(|party| party.legs) {
+    for leg in legs_of(parties) {
         leg.takeoff.land(outcome.clone());
     }
+}
+
+fn legs_of(parties: Vec<Party>) -> impl Iterator<Item = Leg> {
+    parties.into_iter().flat_map(|party| party.legs)
 }
 
 /// The stored piece of each leg, in the parties' order.
@@ -340,8 +419,7 @@ fn keep(
 }
 
 fn land(engine: &Engine, parties: Vec<Party>, kept: Vec<Arc<StoredResponse>>) {
-    let legs = parties.into_iter().flat_map(|party| party.legs);
-    for (leg, stored) in legs.zip(kept) {
+    for (leg, stored) in legs_of(parties).zip(kept) {
         engine.store.put(&stored);
         leg.takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
         engine.share(&Errand::Operation(leg.errand), &stored, leg.lease);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::operation::{Decomposition, Operation};
-use crate::proxy::errand::OperationErrand;
+use crate::proxy::errand::{OperationErrand, Part};
 use crate::proxy::identity::Asker;
 use crate::purge::Strictness;
 use crate::question::{ListedQuestion, Question, Unit};
@@ -35,22 +35,26 @@ impl ListedErrand {
     /// The errand for one thing of the list.
     pub fn alone(&self, unit: &Unit) -> Option<Arc<OperationErrand>> {
         let question = self.question.alone(unit)?;
-        Some(Arc::new(self.errand(question, None)))
+        Some(Arc::new(self.errand(question, Part::Piece)))
     }
 
     /// The errand for the whole list, kept as it was asked.
     pub fn as_asked(self: &Arc<Self>) -> Option<Arc<OperationErrand>> {
         let question = self.question.as_asked()?;
-        Some(Arc::new(self.errand(question, Some(Arc::clone(self)))))
+        let part = match self.question.units() {
+            [_] => Part::Piece,
+            _ => Part::WholeOf(Arc::clone(self)),
+        };
+        Some(Arc::new(self.errand(question, part)))
     }
 
-    fn errand(&self, question: Question, whole_of: Option<Arc<Self>>) -> OperationErrand {
+    fn errand(&self, question: Question, part: Part) -> OperationErrand {
         OperationErrand {
             operation: Arc::clone(&self.operation),
             question,
             asker: self.asker.clone(),
             public_root: self.public_root.clone(),
-            whole_of,
+            part,
         }
     }
 }

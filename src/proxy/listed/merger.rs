@@ -15,13 +15,12 @@ use crate::dependency::Id;
 use crate::question::Unit;
 
 /// Open calls, and how many of each kind are under way.
-#[derive(Debug)]
 pub struct Merger {
     linger: Duration,
     kinds: Mutex<HashMap<u128, Kind>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Kind {
     under_way: usize,
     /// Who waits for the call that is open; empty where none is.
