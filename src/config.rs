@@ -122,6 +122,20 @@ pub struct Storefront {
     /// The base that replaces the origin's in `@odata.nextLink`, such as
     /// `https://shop.example/Commerce`. Absent: taken from each request's own scheme and host.
     pub public_root: Option<Uri>,
+    /// What becomes of a `$batch`.
+    pub batch: BatchMode,
+}
+
+/// What becomes of a `$batch`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BatchMode {
+    /// Its reads are answered from the store; what is left goes to the origin as a smaller batch.
+    #[default]
+    Batch,
+    /// The same, but what is left of a batch of reads goes call by call.
+    Calls,
+    /// It passes whole.
+    Pass,
 }
 
 /// `[memory]`.
@@ -253,6 +267,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// A request's header fields (431). Default 100.
     pub header_fields: usize,
+    /// Parts of a `$batch`; past it the batch passes whole. Default 100.
+    pub batch_parts: usize,
     /// A body that can be part of a key, in bytes; past it the request passes. Default 256 KiB.
     pub keyed_body_bytes: usize,
     /// A body that can be stored, in bytes; past it the answer streams, unstored. Default 16 MiB.
@@ -504,6 +520,7 @@ impl Default for Limits {
         Self {
             header_bytes: 32 << 10,
             header_fields: 100,
+            batch_parts: 100,
             keyed_body_bytes: 256 << 10,
             stored_body_bytes: 16 << 20,
             header_timeout: Duration::from_secs(10),

@@ -18,6 +18,7 @@
 //! * **deliver**: the form the client prefers, its 304, `Age` and `Cache-Status` (`deliver`).
 
 pub mod asking;
+mod batch;
 pub mod cache_status;
 pub mod cors;
 mod decoded_body;
@@ -135,6 +136,9 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answered {
         if let Some(answered) = self.receive(&request) {
             return answered;
+        }
+        if self.is_batch(&request) {
+            return self.answer_batch(request, peer).await;
         }
         let subject = match self.classify(&request) {
             Ok(subject) => subject,

@@ -20,8 +20,8 @@ use super::values::{
     address, base_url, boolean, count, duration, list, network, one_of, path, size, text,
 };
 use super::{
-    Absent, ClassLifetimes, Config, Forwarded, Ingest, KeyRules, Limits, Listen, Log, LogFormat,
-    Memory, Origin, Purge, Storefront, TlsRoots,
+    Absent, BatchMode, ClassLifetimes, Config, Forwarded, Ingest, KeyRules, Limits, Listen, Log,
+    LogFormat, Memory, Origin, Purge, Storefront, TlsRoots,
 };
 use crate::operation::{Class, Lifetimes};
 use crate::telemetry;
@@ -103,9 +103,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let (listen, ingest_place) = root.table("listen", listen);
     let (tls, asks_pushers) = root.table("tls", tls::read);
     let origin = root.table("origin", origin);
-    let storefront = root.table("storefront", |section| Storefront {
-        public_root: section.get("public_root", base_url),
-    });
+    let storefront = root.table("storefront", storefront);
     let memory = root.table("memory", memory);
     let (redis, in_fleet) = root.table("redis", redis::read);
     let classes = root.table("class", classes);
@@ -224,6 +222,15 @@ fn ca_file(field: &Field<'_>) -> Option<std::path::PathBuf> {
     }
 }
 
+fn storefront(section: &Section<'_>) -> Storefront {
+    let modes =
+        [("batch", BatchMode::Batch), ("calls", BatchMode::Calls), ("pass", BatchMode::Pass)];
+    Storefront {
+        public_root: section.get("public_root", base_url),
+        batch: section.get("batch", one_of(modes)).unwrap_or_default(),
+    }
+}
+
 fn memory(section: &Section<'_>) -> Memory {
     let mut memory = Memory::default();
     section.set("max_bytes", &mut memory.max_bytes, size(MIB..=(16 << 40)));
@@ -286,6 +293,7 @@ fn limits(section: &Section<'_>) -> Limits {
     // hyper refuses a smaller buffer for a head, and a HeaderMap holds at most 32,768 names.
     section.set("header_bytes", &mut limits.header_bytes, size(8 * KIB..=MIB));
     section.set("header_fields", &mut limits.header_fields, count(1..=10_000));
+    section.set("batch_parts", &mut limits.batch_parts, count(1..=1_000));
     section.set("keyed_body_bytes", &mut limits.keyed_body_bytes, size(KIB..=64 * MIB));
     section.set("stored_body_bytes", &mut limits.stored_body_bytes, size(KIB..=GIB));
     section.set("header_timeout", &mut limits.header_timeout, duration(WAIT));

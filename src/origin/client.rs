@@ -109,6 +109,22 @@ impl OriginError {
     }
 }
 
+impl OriginError {
+    /// The same failure once more, for another who waited for it; without its cause.
+    pub(crate) fn again(&self) -> Self {
+        let cause = || self.to_string().into();
+        match self {
+            Self::Unreachable(_) => Self::Unreachable(cause()),
+            Self::ConnectTimeout => Self::ConnectTimeout,
+            Self::Timeout => Self::Timeout,
+            Self::Broken(_) => Self::Broken(cause()),
+            Self::ClientBroken(_) => Self::ClientBroken(cause()),
+            Self::ClientStalled => Self::ClientStalled,
+            Self::Shut(shut) => Self::Shut(*shut),
+        }
+    }
+}
+
 impl From<&OriginError> for ProxyError {
     fn from(error: &OriginError) -> Self {
         match error {

@@ -30,6 +30,8 @@ pub enum Purpose {
     Fetch,
     /// Whether what is stored still stands.
     Revalidate,
+    /// Several of these at once.
+    Batch,
     /// A request passed through.
     Pass,
 }
@@ -40,6 +42,7 @@ impl Purpose {
         match self {
             Self::Fetch => "fetch",
             Self::Revalidate => "revalidate",
+            Self::Batch => "batch",
             Self::Pass => "pass",
         }
     }
@@ -51,6 +54,13 @@ pub struct Leave {
     pub class: Option<Class>,
     /// Who lets it in.
     pub standing: Standing,
+}
+
+impl Leave {
+    /// Whether it is for a client that may wait for its turn.
+    pub(super) const fn waits(&self) -> bool {
+        matches!(self.standing, Standing::Client(Patience::Waits))
+    }
 }
 
 /// Who lets a request in.

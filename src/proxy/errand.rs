@@ -20,6 +20,7 @@ use super::resource::{self, Resource, UnsafeTarget};
 use crate::caching::cache_control::RequestDirectives;
 use crate::error::ProxyError;
 use crate::odata::ResourcePath;
+use crate::odata::batch::BatchError;
 use crate::operation::Operation;
 use crate::origin::RequestBody;
 use crate::purge::Strictness;
@@ -183,6 +184,10 @@ pub enum Detour {
     Unsafe(UnsafeTarget),
     /// The catalogue does not know it, and only answers to GET and HEAD are stored.
     Method,
+    /// It is a batch that cannot be read with certainty.
+    Batch(BatchError),
+    /// It is what is left of a batch.
+    PartOfBatch,
 }
 
 impl Detour {
@@ -196,6 +201,8 @@ impl Detour {
             Self::Unkeyable(reason) => reason.as_str(),
             Self::Unsafe(reason) => reason.as_str(),
             Self::Method => "method",
+            Self::Batch(error) => error.as_str(),
+            Self::PartOfBatch => "part-of-batch",
         }
     }
 }
@@ -335,7 +342,7 @@ impl Engine {
     }
 }
 
-enum Taken {
+pub(super) enum Taken {
     Whole(Bytes),
     TooLarge { read: Vec<Bytes>, rest: Incoming },
     Late,
@@ -343,7 +350,7 @@ enum Taken {
 }
 
 /// Reads a body that is to be part of a key.
-async fn take(mut body: Incoming, limit: usize, within: std::time::Duration) -> Taken {
+pub(super) async fn take(mut body: Incoming, limit: usize, within: std::time::Duration) -> Taken {
     if body.is_end_stream() {
         return Taken::Whole(Bytes::new());
     }

@@ -172,6 +172,23 @@ impl Proxy {
         }
     }
 
+    /// Answers a request for a list, if all of it is in the store.
+    pub(super) async fn list_from_store(
+        &self,
+        listed: &Arc<ListedErrand>,
+        terms: &Terms,
+    ) -> Option<Answered> {
+        let now = self.engine.clock.now();
+        let units = listed.question.units();
+        let different = self.engine.habits.different(listed.operation.index, units, now)?;
+        let wanted = self.look_up_each(listed, &different)?;
+        if wanted.iter().any(Wanted::is_missing) {
+            return None;
+        }
+        self.refresh_stale(listed, &wanted);
+        self.put_together(listed, terms, &different, &wanted, None).await.ok()
+    }
+
     /// Takes the list whole, exactly as it was asked.
     async fn answer_whole(&self, listed: &Arc<ListedErrand>, terms: &Terms) -> Answered {
         match listed.as_asked() {

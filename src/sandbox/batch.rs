@@ -51,7 +51,7 @@ pub(crate) async fn answer(
     let mut answers = Vec::with_capacity(units.len());
     for unit in &units {
         let answer = answer_unit(&mut run, engine, reset, unit).await;
-        let is_over = answer.has_failed() && !preference.is_on();
+        let is_over = answer.has_failed() && !preference.goes_on(matches!(form, Form::Json));
         answers.push(answer);
         if is_over {
             break;

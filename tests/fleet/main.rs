@@ -23,7 +23,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use support::node::Got;
-use support::origin::{Seen, json as answer, price_of};
+use support::origin::{Seen, json as answer, prices_of, products_in};
 use support::reads::named;
 
 const PRICES: &str = "Products/GetActivePrices";
@@ -31,14 +31,12 @@ const PRICES: &str = "Products/GetActivePrices";
 /// What an origin says where everything costs this much, and is called so.
 fn selling(value: u32) -> impl FnMut(&Seen) -> Response<Full<Bytes>> + Send + 'static {
     move |seen| match seen.target.contains(PRICES) {
-        true => answer(price_of(product_of(seen), "82000", value)),
+        true => {
+            let products = products_in(&seen.body).into_iter();
+            answer(prices_of(products.map(|product| (product, "82000", value))))
+        }
         false => answer(named(&value.to_string())),
     }
-}
-
-fn product_of(seen: &Seen) -> u64 {
-    let asked: Value = serde_json::from_str(&seen.body).unwrap();
-    asked["productIds"][0].as_u64().unwrap()
 }
 
 /// The event by which everything that [`selling`] prices changes.

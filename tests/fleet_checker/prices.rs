@@ -13,11 +13,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::origin::{json, price_of};
+use crate::support::origin::{json, prices_of, products_in};
 
 /// How many items have a price: few, so that they are hot.
 pub const ITEMS: usize = 8;
@@ -82,12 +81,13 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let asked: Value = serde_json::from_slice(&body).unwrap();
-    let product = asked["productIds"][0].as_u64().unwrap();
-    let item = usize::try_from(product - FIRST_PRODUCT).unwrap();
+    let priced = products_in(std::str::from_utf8(&body).unwrap()).into_iter().map(|product| {
+        let item = usize::try_from(product - FIRST_PRODUCT).unwrap();
+        (product, item_number(item), versions[item].load(Ordering::SeqCst))
+    });
     // As old as it can be when it arrives.
-    let version = versions[item].load(Ordering::SeqCst);
+    let answer = prices_of(priced.collect::<Vec<_>>());
     let way = LONGEST_WAY.mul_f64(rand::random());
     tokio::time::sleep(way).await;
-    Ok(json(price_of(product, &item_number(item), version)))
+    Ok(json(answer))
 }

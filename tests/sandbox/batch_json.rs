@@ -104,7 +104,7 @@ async fn a_request_inherits_and_may_name_credentials_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_depends_on_a_failure_fails_with_it_and_the_rest_goes_on_if_asked() {
+async fn what_depends_on_a_failure_fails_with_it_and_the_rest_goes_on_unless_told_not_to() {
     let scene = Scene::standard().await;
     let requests = json!([
         get("1", "GetChannels()"),
@@ -119,9 +119,10 @@ async fn what_depends_on_a_failure_fails_with_it_and_the_rest_goes_on_if_asked()
     assert_eq!(statuses(&reply), told(&expected));
     assert_eq!(reply.header("preference-applied"), "continue-on-error");
     assert_eq!(scene.sandbox.requests_in_batches("GetCurrencies"), 1);
-    let stopped = send(&scene, &[], requests).await;
+    assert_eq!(statuses(&send(&scene, &[], requests.clone()).await), told(&expected));
+    let stopped = send(&scene, &[("Prefer", "continue-on-error=false")], requests).await;
     assert_eq!(statuses(&stopped), told(&[("1", 200), ("2", 404)]));
-    assert_eq!(stopped.header("preference-applied"), "");
+    assert_eq!(stopped.header("preference-applied"), "continue-on-error=false");
 }
 
 #[tokio::test]

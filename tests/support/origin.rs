@@ -160,9 +160,28 @@ pub fn with_status(status: StatusCode, body: impl Into<String>) -> Response<Full
 
 /// A price as Retail Server tells it.
 pub fn price_of(product: u64, item: &str, price: impl std::fmt::Display) -> String {
+    prices_of([(product, item, price)])
+}
+
+/// Several.
+pub fn prices_of<I: std::fmt::Display, P: std::fmt::Display>(
+    prices: impl IntoIterator<Item = (u64, I, P)>,
+) -> String {
+    let rows = prices.into_iter().map(|(product, item, price)| {
+        format!(
+            r#"{{"ProductId":{product},"ItemId":"{item}","AdjustedPrice":{price},"ChannelId":5637154326}}"#
+        )
+    });
+    let rows = rows.collect::<Vec<_>>().join(",");
     format!(
-        r#"{{"@odata.context":"http://origin/Commerce/$metadata#Collection(ProductPrice)","value":[{{"ProductId":{product},"ItemId":"{item}","AdjustedPrice":{price},"ChannelId":5637154326}}]}}"#
+        r#"{{"@odata.context":"http://origin/Commerce/$metadata#Collection(ProductPrice)","value":[{rows}]}}"#
     )
+}
+
+/// The products that a request for prices names.
+pub fn products_in(body: &str) -> Vec<u64> {
+    let asked: serde_json::Value = serde_json::from_str(body).unwrap();
+    asked["productIds"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
 }
 
 /// The same answer with one more field.

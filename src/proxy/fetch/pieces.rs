@@ -50,8 +50,8 @@ pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party
     for (mut leg, consulted) in join_all(consulting).await {
         match consulted {
             Consulted::Found(stored) => leg.takeoff.land(Outcome::Found(stored)),
-            Consulted::Nothing { lease, .. } => {
-                leg.lease = lease;
+            Consulted::Nothing { previous, lease } => {
+                (leg.previous, leg.lease) = (previous, lease);
                 missing.push(leg);
             }
             Consulted::Elsewhere { previous } => {

@@ -35,8 +35,13 @@ impl ContinueOnError {
         })
     }
 
-    pub(super) const fn is_on(self) -> bool {
-        matches!(self, Self::On(_))
+    /// Whether the batch goes on after an error: unless something else is said, one in JSON does.
+    pub(super) const fn goes_on(self, is_json: bool) -> bool {
+        match self {
+            Self::Unsaid => is_json,
+            Self::Off(_) => false,
+            Self::On(_) => true,
+        }
     }
 
     pub(super) const fn applied(self) -> Option<&'static str> {
@@ -72,7 +77,7 @@ mod tests {
                 headers.append("prefer", line.parse().unwrap());
             }
             let said = ContinueOnError::of(&headers);
-            assert_eq!((said.applied(), said.is_on()), (applied, is_on), "{lines:?}");
+            assert_eq!((said.applied(), said.goes_on(false)), (applied, is_on), "{lines:?}");
         }
     }
 }

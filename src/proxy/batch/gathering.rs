@@ -1,0 +1,297 @@
+//! What the parts of a batch have to fetch, gathered into one smaller batch.
+//!
+//! Each part takes the path of a single request; only where that path asks the origin, its request
+//! waits here for those of the other parts. When every part is answered or waits here, or after a
+//! short time (a part may wait for another client's fetch, which must not wait for this batch), what
+//! has come together leaves: under a head of our own, so that nothing of the client's can shape
+//! answers that are stored, and always to go on after an error, so that each is answered.
+//!
+//! An origin that refuses the batch itself is asked call by call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::NAME;
+use crate::odata::batch::{Batch, Choice, Form, Limits, PartRequest, PartResponse};
+use crate::origin::OriginError;
+use crate::proxy::asking::{Asked, Departing, FetchOrigin, Leave, Purpose, Standing};
+use crate::proxy::decoded_body::{DecodedBody, OriginBody};
+use crate::proxy::fields::add_via;
+use crate::proxy::{Engine, Proxy};
+
+/// How long a request waits for those of other parts. They come within what a look-up takes, except
+/// where one waits for another client's fetch or another node.
+const LINGER: Duration = Duration::from_millis(2);
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// The requests of one batch.
+pub(super) struct Gathering {
+    engine: Arc<Engine>,
+    origin: Arc<dyn FetchOrigin>,
+    batch: Batch,
+    /// Parts that are not answered.
+    open: AtomicUsize,
+    waiting: Mutex<BTreeMap<usize, Waiting>>,
+}
+
+/// A part's request, and who waits for its answer.
+struct Waiting {
+    request: Request<Bytes>,
+    leave: Leave,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What becomes of a part's request.
+enum Answer {
+    /// The origin answers.
+    Said(Result<Response<OriginBody>, OriginError>),
+    /// It is to be asked by itself.
+    ByItself(Request<Bytes>, Leave),
+}
+
+/// A part's way to the origin.
+struct Member {
+    gathering: Arc<Gathering>,
+    item: usize,
+}
+
+/// A boundary that no part contains, unless somebody guesses 128 bits.
+pub(super) fn boundary() -> String {
+    format!("csu-edge-{:032x}", rand::random::<u128>())
+}
+
+impl Gathering {
+    pub(super) fn new(proxy: &Proxy, batch: Batch, parts: usize) -> Arc<Self> {
+        Arc::new(Self {
+            engine: Arc::clone(&proxy.engine),
+            origin: Arc::clone(&proxy.fetcher),
+            batch,
+            open: AtomicUsize::new(parts),
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// The proxy for one part.
+    pub(super) fn member(self: &Arc<Self>, proxy: &Proxy, item: usize) -> Proxy {
+        let fetcher = Arc::new(Member { gathering: Arc::clone(self), item });
+        Proxy { fetcher, ..proxy.clone() }
+    }
+
+    /// A part is answered.
+    pub(super) fn leave(self: &Arc<Self>) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+        self.depart_if_complete();
+    }
+
+    /// Adds a part's request. `None`: the part has one here already.
+    fn join(
+        self: &Arc<Self>,
+        item: usize,
+        request: Request<Bytes>,
+        leave: Leave,
+    ) -> Result<oneshot::Receiver<Answer>, (Request<Bytes>, Leave)> {
+        let (answer, receiver) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.contains_key(&item) {
+                return Err((request, leave));
+            }
+            waiting.insert(item, Waiting { request, leave, answer });
+            if waiting.len() == 1 {
+                let gathering = Arc::clone(self);
+                tokio::spawn(async move {
+                    tokio::time::sleep(LINGER).await;
+                    gathering.depart();
+                });
+            }
+        }
+        self.depart_if_complete();
+        Ok(receiver)
+    }
+
+    fn depart_if_complete(self: &Arc<Self>) {
+        if self.waiting.lock().len() >= self.open.load(Ordering::Acquire) {
+            self.depart();
+        }
+    }
+
+    /// Sends what has come together. Parts that ask as different people go apart.
+    fn depart(self: &Arc<Self>) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        let mut by_asker: Vec<(Option<HeaderValue>, BTreeMap<usize, Waiting>)> = Vec::new();
+        for (item, part) in waiting {
+            let asker = part.request.headers().get(AUTHORIZATION).cloned();
+            match by_asker.iter_mut().find(|(known, _)| *known == asker) {
+                Some((_, parts)) => drop(parts.insert(item, part)),
+                None => by_asker.push((asker, BTreeMap::from([(item, part)]))),
+            }
+        }
+        for (asker, parts) in by_asker {
+            tokio::spawn(Arc::clone(self).send(asker, parts));
+        }
+    }
+
+    async fn send(self: Arc<Self>, asker: Option<HeaderValue>, parts: BTreeMap<usize, Waiting>) {
+        let request = self.request(asker, &parts);
+        let (Some(request), true) = (request, parts.len() > 1) else {
+            return ask_each(parts);
+        };
+        let waits = parts.values().any(|part| part.leave.waits());
+        let leave = Leave { class: None, standing: Standing::of_client(!waits) };
+        let departing = Box::new(|| (Purpose::Batch, request));
+        let response = match self.origin.fetch(leave, departing).await {
+            Ok(response) => response,
+            Err(error) => return fail_all(parts, &error),
+        };
+        // What the origin says of the batch itself is no word on any of its parts.
+        let status = response.status();
+        if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
+            || status == StatusCode::NOT_IMPLEMENTED
+        {
+            return ask_each(parts);
+        }
+        self.distribute(parts, response).await;
+    }
+
+    /// The smaller batch.
+    fn request(
+        &self,
+        asker: Option<HeaderValue>,
+        parts: &BTreeMap<usize, Waiting>,
+    ) -> Option<Request<Bytes>> {
+        let requests: BTreeMap<usize, PartRequest> = parts
+            .iter()
+            .filter_map(|(item, part)| Some((*item, part_of(&part.request)?)))
+            .collect();
+        let choose = |item| requests.get(&item).map_or(Choice::LeaveOut, Choice::Instead);
+        let choices: Vec<Choice<'_>> = (0..self.batch.items().len()).map(choose).collect();
+        let written = self.batch.rewrite(&choices, &boundary()).ok()?;
+        let mut request = Request::new(written.body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.engine.service_root.target(&format!("/{NAME}"))?.into();
+        let headers = request.headers_mut();
+        let accept = match self.batch.form() {
+            Form::Multipart { .. } => "multipart/mixed",
+            Form::Json => "application/json",
+        };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(PREFER, HeaderValue::from_static("odata.continue-on-error"));
+        headers.insert(CONTENT_TYPE, written.content_type);
+        headers.extend(asker.map(|asker| (AUTHORIZATION, asker)));
+        add_via(Version::HTTP_11, headers);
+        Some(request)
+    }
+
+    async fn distribute(
+        &self,
+        mut parts: BTreeMap<usize, Waiting>,
+        response: Response<OriginBody>,
+    ) {
+        let (head, body) = response.into_parts();
+        let limits = &self.engine.config.limits;
+        let mut body = DecodedBody::new(&head.headers, body);
+        let whole = match body.read_to_end(limits.stored_body_bytes).await {
+            Ok(Some(whole)) => whole,
+            // Each by itself is smaller, or streams.
+            Ok(None) => return ask_each(parts),
+            Err(error) => return fail_all(parts, &OriginError::Broken(error.into())),
+        };
+        if !head.status.is_success() {
+            for part in parts.into_values() {
+                let mut response = Response::new(full(whole.clone()));
+                *response.status_mut() = head.status;
+                *response.headers_mut() = head.headers.clone();
+                let _ = part.answer.send(Answer::Said(Ok(response)));
+            }
+            return;
+        }
+        let sent: Vec<usize> = parts.keys().copied().collect();
+        let bounds = Limits { parts: limits.batch_parts, bytes: limits.stored_body_bytes };
+        let content_type = head.headers.get(CONTENT_TYPE);
+        let answers = content_type
+            .and_then(|content_type| {
+                self.batch.read_answers(&sent, content_type, &whole, bounds).ok()
+            })
+            .unwrap_or_default();
+        for answer in answers {
+            if let Some(response) = answer.response
+                && let Some(part) = parts.remove(&answer.item)
+            {
+                let _ = part.answer.send(Answer::Said(Ok(response_of(response))));
+            }
+        }
+        // What it left unanswered, or said unclearly.
+        ask_each(parts);
+    }
+}
+
+impl FetchOrigin for Member {
+    fn fetch<'a>(&'a self, leave: Leave, departing: Departing<'a>) -> Asked<'a> {
+        let gathering = &self.gathering;
+        if let Standing::Admitted(_) = leave.standing {
+            // Nobody waits for it, and it may take longer than the batch.
+            return gathering.origin.fetch(leave, departing);
+        }
+        Box::pin(async move {
+            let (purpose, request) = departing();
+            let (request, leave) = match gathering.join(self.item, request, leave) {
+                Ok(answer) => match answer.await {
+                    Ok(Answer::Said(said)) => return said,
+                    Ok(Answer::ByItself(request, leave)) => (request, leave),
+                    Err(_) => return Err(OriginError::Broken("the batch came to nothing".into())),
+                },
+                Err(by_itself) => by_itself,
+            };
+            gathering.origin.fetch(leave, Box::new(move || (purpose, request))).await
+        })
+    }
+}
+
+fn ask_each(parts: BTreeMap<usize, Waiting>) {
+    for Waiting { request, leave, answer } in parts.into_values() {
+        // Whoever does not wait any more does not ask.
+        let _ = answer.send(Answer::ByItself(request, leave));
+    }
+}
+
+fn fail_all(parts: BTreeMap<usize, Waiting>, error: &OriginError) {
+    for part in parts.into_values() {
+        let _ = part.answer.send(Answer::Said(Err(error.again())));
+    }
+}
+
+/// A request as a part; who asks is told by the batch (OData 4.01 Protocol §11.7.7.1).
+fn part_of(request: &Request<Bytes>) -> Option<PartRequest> {
+    let mut headers = request.headers().clone();
+    for name in [AUTHORIZATION, ACCEPT_ENCODING, http::header::VIA] {
+        headers.remove(name);
+    }
+    Some(PartRequest {
+        method: request.method().clone(),
+        target: request.uri().path_and_query()?.clone(),
+        headers,
+        body: request.body().clone(),
+    })
+}
+
+fn response_of(told: PartResponse) -> Response<OriginBody> {
+    let mut response = Response::new(full(told.body));
+    *response.status_mut() = told.status;
+    *response.headers_mut() = told.headers;
+    response
+}
+
+fn full(bytes: Bytes) -> OriginBody {
+    OriginBody::new(Full::from(bytes).map_err(|never| match never {}))
+}
