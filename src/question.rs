@@ -163,14 +163,12 @@ impl Asked {
     pub fn read(input: QuestionInput<'_>) -> Result<Self, Unkeyable> {
         let reading = Reading::of(input)?;
         let decomposition = reading.input.operation.decomposition.as_ref();
-        let apart = decomposition.and_then(|decomposition| {
-            let answered_whole = reading.answered_whole();
-            let prefer = reading.headers.prefer.as_deref();
-            Some((decomposition, listed::max_items(&reading.options, prefer, answered_whole)?))
-        });
+        let prefer = reading.headers.prefer.as_deref();
+        let max_items = listed::max_items(&reading.options, prefer, reading.answered_whole());
+        // Where it stays whole, too, the answer shows in which order it was asked for, and how often.
         let (mut body, named) =
-            reading.body(apart.map(|(decomposition, _)| &decomposition.list))?;
-        if let Some((decomposition, max_items)) = apart
+            reading.body(decomposition.map(|decomposition| &decomposition.list))?;
+        if let (Some(decomposition), Some(max_items)) = (decomposition, max_items)
             && let Some(list) = &mut body.list
             && let Some(units) = listed::units(std::mem::take(&mut list.elements), decomposition)
             // Of as many as can be shown it could not be told whether they are all.

@@ -248,6 +248,24 @@ async fn what_orders_counts_or_cuts_is_taken_whole() {
     }
 }
 
+/// What stays whole was sent as a set: sorted, and each thing once. An origin that answers in the
+/// order of the request then answered and counted what nobody had asked for.
+#[tokio::test]
+async fn what_is_taken_whole_is_asked_for_in_its_own_order_and_with_its_repetitions() {
+    let scene = Scene::open(|seen| rows(asked(seen).into_iter().filter(|id| *id != 0))).await;
+    let list = [FIRST + 2, FIRST, FIRST + 2, FIRST + 1];
+    let body = prices_of(&list).into_body();
+    for query in ["$count=true", "$orderby=AdjustedPrice", "$expand=X", "$skip=0&custom=1"] {
+        let got = scene.node.post(&format!("/Commerce/{PRICES}?{query}"), &body).await;
+        assert_eq!(ids(&got), list, "{query}");
+        assert_eq!(asked(&scene.origin.last()), list, "{query}");
+    }
+    // By 0 clients name none, so it is not taken apart.
+    let list = [FIRST + 2, 0, FIRST];
+    assert_eq!(ids(&scene.prices(&list).await), [FIRST + 2, FIRST]);
+    assert_eq!(asked(&scene.origin.last()), list);
+}
+
 #[tokio::test]
 async fn what_is_missing_and_cannot_be_had_is_the_origins_error_and_never_half_an_answer() {
     let scene = Scene::open(each).await;

@@ -46,7 +46,7 @@ pub struct BodyRules<'a> {
     /// How many different elements of such a list the answer is whole for. Of a longer list it
     /// shows a part, which may be the first in the list's own order: that order then stays.
     pub answered_whole: usize,
-    /// The list that is to be told beside the body's form ([`CanonicalBody::list`]).
+    /// The list that is to be told beside the body's form ([`CanonicalBody::list`]). It is no set.
     pub list: Option<&'a FieldPath>,
     /// The parameter that clients set to the present moment.
     pub now_parameter: Option<&'a FieldPath>,
@@ -329,7 +329,7 @@ impl<'a> Walk<'a, '_> {
             let texts: Result<Vec<_>, _> = texts.map(|text| text.map(Box::from)).collect();
             self.lists.push(texts.map_err(|_| BodyError::Malformed)?);
         }
-        if self.rules.sets.iter().any(|path| path.matches(&self.names)) {
+        if !is_told && self.rules.sets.iter().any(|path| path.matches(&self.names)) {
             self.rewrite_set(start, elements);
         }
         if is_told {
