@@ -5,6 +5,7 @@
 //! (OData 4.01 Protocol §11.2.5.1, §11.2.6.1). What orders items, counts them, or shows a part of
 //! them does not, nor is it known what an option does that is not OData's: such questions stay whole.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -73,7 +74,13 @@ pub(super) fn units(elements: Vec<Box<str>>, decomposition: &Decomposition) -> O
     if elements.is_empty() || elements.len() > MAX_UNITS {
         return None;
     }
+    let is_text = |element: &str| element.starts_with('"');
     let mut units: Vec<Unit> = Vec::with_capacity(elements.len());
+    let are_texts = elements.first().is_some_and(|first| is_text(first));
+    if elements.iter().any(|element| is_text(element) != are_texts) {
+        // A number and the text that writes it name one thing in two ways.
+        return None;
+    }
     for text in elements {
         let id = id_of(&text, decomposition)?;
         match units.last_mut() {
@@ -83,6 +90,12 @@ pub(super) fn units(elements: Vec<Box<str>>, decomposition: &Decomposition) -> O
             }
             _ => units.push(Unit { id, text }),
         }
+    }
+    // Of what is said of it at several places the origin may make one thing or several: it may sum
+    // them, and whether places are beside each other may depend on what is found between.
+    let mut named = HashSet::new();
+    if decomposition.list_id.is_some() && !units.iter().all(|unit| named.insert(&unit.id)) {
+        return None;
     }
     Some(units.into())
 }
