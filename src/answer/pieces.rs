@@ -19,7 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::dependency::Id;
 use crate::operation::Decomposition;
 
-pub use evidence::{Evidence, Order, Repeats, answered};
+pub use evidence::{Evidence, Order, Repeats, answered, surely_before};
 use read::Items;
 
 /// Why an answer stays whole.

@@ -3,7 +3,13 @@
 //! Whether items come in the order in which they were asked for, and what becomes of a thing that is
 //! asked for twice, no page of Microsoft's says, and a list in one order shows nothing of another.
 //! So each possible way is held against the answer, and only what remains is believed.
+//!
+//! Nor does anything say how an origin that sorts sorts texts: 9000 comes before 82000 as a number
+//! and behind it as a text, and letter case and punctuation may count or not. So an answer shows that
+//! nothing was sorted only where it is in none of these orders, and two things are known to be
+//! answered in ascending order only where all of them agree.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -18,6 +24,45 @@ pub enum Order {
     AsAsked,
     /// By ids, the smallest first.
     Ascending,
+}
+
+/// The orders in which an origin may sort: numbers by what they are worth, all as texts, and these
+/// without regard to letter case and punctuation.
+const SORTS: [fn(&Id, &Id) -> Ordering; 3] = [Ord::cmp, by_text, by_letters];
+
+fn by_text(a: &Id, b: &Id) -> Ordering {
+    match (a, b) {
+        (Id::Text(a), Id::Text(b)) => a.cmp(b),
+        _ => a.to_string().cmp(&b.to_string()),
+    }
+}
+
+/// Where letters are not ASCII's, every language has an order of its own: nothing comes first.
+fn by_letters(a: &Id, b: &Id) -> Ordering {
+    let [a, b] = [a, b].map(Id::to_string);
+    if !a.is_ascii() || !b.is_ascii() {
+        return Ordering::Equal;
+    }
+    let letters = |text: String| {
+        let letters = text.into_bytes().into_iter().filter(u8::is_ascii_alphanumeric);
+        letters.map(|letter| letter.to_ascii_lowercase()).collect::<Vec<u8>>()
+    };
+    letters(a).cmp(&letters(b))
+}
+
+/// Whether one thing is answered before another by every origin that sorts.
+pub fn surely_before(a: &Id, b: &Id) -> bool {
+    match (a, b) {
+        (Id::Number(a), Id::Number(b)) if *a > 0 && *b > 0 && a.ilog10() == b.ilog10() => a < b,
+        _ => SORTS.iter().all(|sort| sort(a, b).is_lt()),
+    }
+}
+
+/// Whether items may have been sorted.
+fn may_be_sorted(items: &Items) -> bool {
+    let is_sorted =
+        |sort: fn(&Id, &Id) -> Ordering| items.list.is_sorted_by(|a, b| sort(&a.id, &b.id).is_le());
+    SORTS.into_iter().any(is_sorted)
 }
 
 /// What becomes of a thing that is asked for more than once.
@@ -79,7 +124,9 @@ pub(super) fn of<'a>(
     let (fitting, mut blocks): (Vec<_>, Vec<_>) = fits.unzip();
     let blocks = if blocks.is_empty() { return Err(Unfit::Order) } else { blocks.swap_remove(0) };
     let (orders, repeats): (Vec<_>, Vec<_>) = fitting.into_iter().unzip();
-    Ok((Evidence { order: only(&orders), repeats: only(&repeats) }, blocks))
+    let order = only(&orders)
+        .filter(|order| *order == Order::Ascending || !arrays.iter().all(may_be_sorted));
+    Ok((Evidence { order, repeats: only(&repeats) }, blocks))
 }
 
 /// What all ways that fit have in common.

@@ -107,6 +107,26 @@ fn what_an_answer_shows_of_order_and_repetitions_is_believed_and_nothing_else() 
 }
 
 #[test]
+fn what_may_have_been_sorted_in_any_way_does_not_show_that_nothing_is() {
+    let of = decomposition("Products/GetProductAvailabilities");
+    let shown = |items: &[&str]| {
+        let ids: Vec<Id> = items.iter().filter_map(|item| Id::of_text(item)).collect();
+        let rows: Vec<String> =
+            items.iter().map(|item| format!(r#"{{"ItemId":"{item}"}}"#)).collect();
+        let body = format!(r#"{{"value":[{}]}}"#, rows.join(","));
+        let asked: Vec<&Id> = ids.iter().collect();
+        take_apart(body.as_bytes(), &asked, &of, 1_000).unwrap().evidence.order
+    };
+    // By value, as texts, and by their letters.
+    for sorted in [&["9000", "82000"][..], &["82000", "9000"], &["a-2", "B-1"], &["é", "e"]] {
+        assert_eq!(shown(sorted), None, "{sorted:?}");
+    }
+    for unsorted in [&["82001", "82000"][..], &["B-1", "a-2", "A-3"], &["82000", "9000", "10"]] {
+        assert_eq!(shown(unsorted), Some(Order::AsAsked), "{unsorted:?}");
+    }
+}
+
+#[test]
 fn arrays_that_disagree_show_nothing_that_can_be_made_again() {
     let of = decomposition("Products/GetEstimatedAvailability");
     let body = r#"{"ProductWarehouseInventoryAvailabilities":[{"ProductId":1},{"ProductId":1}],

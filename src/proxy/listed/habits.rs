@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::answer::pieces::{Evidence, Order, Repeats, Unfit, answered};
+use crate::answer::pieces::{Evidence, Order, Repeats, Unfit, answered, surely_before};
 use crate::cache_key::CacheKey;
 use crate::clock::Timestamp;
 use crate::dependency::Id;
@@ -75,9 +75,14 @@ fn known<T: Copy>(of: &AtomicU8, values: [(u8, T); 2]) -> Option<T> {
     values.into_iter().find(|(number, _)| *number == held).map(|(_, value)| value)
 }
 
-/// Whether each thing is asked for once, by ids, the smallest first.
+/// Whether each thing is asked for once, in the order of every origin that sorts.
 fn is_ascending(units: &[Unit]) -> bool {
-    units.is_sorted_by(|a, b| a.id < b.id)
+    units.is_sorted_by(|a, b| surely_before(&a.id, &b.id))
+}
+
+/// Whether ids that are in ascending order are so for every origin that sorts.
+fn are_surely_ascending(ids: &[&Id]) -> bool {
+    ids.is_sorted_by(|a, b| a == b || surely_before(a, b))
 }
 
 /// Notes what was shown. False where it contradicts what is known.
@@ -132,7 +137,10 @@ impl Habits {
             }
         }
         let is_answerable = different.len() == units.len() || habit.repeats().is_some();
-        is_answerable.then_some(different)
+        // What is learned of the order while they are fetched can only help where it is not known.
+        let is_orderable = habit.order() != Some(Order::Ascending)
+            || self.sequence(operation, units, &different).is_some();
+        (is_answerable && is_orderable).then_some(different)
     }
 
     /// The pieces of an answer in their order, as positions in `different`; `None` where it is not
@@ -152,15 +160,15 @@ impl Habits {
             None if different.len() < units.len() => return None,
             repeats => repeats.unwrap_or(Repeats::Each),
         };
-        let order = match habit.order() {
-            None if !units.is_sorted_by(|a, b| a.id <= b.id) => return None,
-            order => order.unwrap_or(Order::AsAsked),
-        };
         let first = |&position: &usize| units.get(position).map(|unit| &unit.id);
         let ids = different.iter().map(first).collect::<Option<Vec<&Id>>>()?;
         let places: HashMap<&Id, usize> = ids.iter().copied().zip(0..).collect();
         let asked: Vec<&Id> = units.iter().map(|unit| &unit.id).collect();
-        let sequence = answered(&asked, order, repeats);
+        let order = habit.order();
+        let sequence = answered(&asked, order.unwrap_or(Order::AsAsked), repeats);
+        if order != Some(Order::AsAsked) && !are_surely_ascending(&sequence) {
+            return None;
+        }
         sequence.into_iter().map(|id| places.get(id).copied()).collect()
     }
 
@@ -275,6 +283,21 @@ mod tests {
         let habits = Habits::new(1);
         habits.learn(0, shown(Some(Order::Ascending), Some(Repeats::Once)), NOW).unwrap();
         assert_eq!(sequence(&habits, &[3, 1, 3, 2]), Some(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn of_what_origins_sort_differently_no_order_is_known_where_it_is_sorted() {
+        let text = |item: &str| Unit {
+            id: Id::of_text(item).unwrap(),
+            text: format!("\"{item}\"").into(),
+        };
+        let items = ["9000", "82000"].map(text);
+        for order in [None, Some(Order::Ascending), Some(Order::AsAsked)] {
+            let habits = Habits::new(1);
+            habits.learn(0, shown(order, None), NOW).unwrap();
+            let is_known = habits.sequence(0, &items, &[0, 1]).is_some();
+            assert_eq!(is_known, order == Some(Order::AsAsked), "{order:?}");
+        }
     }
 
     #[test]
