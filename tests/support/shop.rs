@@ -31,6 +31,11 @@ pub struct Shop {
 impl Shop {
     /// Both by the same clock; the stand-in signs its pushes, and the node insists on it.
     pub async fn open(clock: Clock, latency: Duration, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(Settings { latency, ..Settings::default() }, clock, change).await
+    }
+
+    /// The same, where the stand-in behaves in other ways too.
+    pub async fn with(settings: Settings, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         // Each needs the other's address, so the stand-in's is bound first and served last.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service_root = format!("http://{}/Commerce", listener.local_addr().unwrap());
@@ -43,7 +48,7 @@ impl Shop {
         .await;
         let url = format!("http://{}/ingest/cdx", node.node.addresses().ingest);
         let push = Push { url: url.parse().unwrap(), secret: secret(), delay: Duration::ZERO };
-        let settings = Settings { latency, push: Some(push), ..Settings::default() };
+        let settings = Settings { push: Some(push), ..settings };
         let sandbox = Sandbox::start_on(listener, settings, clock).unwrap();
         Self { sandbox, node }
     }
