@@ -96,3 +96,24 @@ async fn texts_are_in_an_order_that_only_the_origin_knows() {
         .await;
     assert!(got.is_hit(), "{}", got.cache_status());
 }
+
+/// What an answer does not tell apart leaves all things that were asked for with it whole for ten
+/// minutes, whoever asks for them: one odd item number in a list of everything, and for that long
+/// nothing of its kind is kept by thing.
+#[tokio::test]
+#[ignore = "it is not so yet: the answers are right, but more is asked of the origin"]
+async fn one_odd_thing_does_not_leave_the_others_whole() {
+    let origin = Origin::start(|seen| {
+        items(&Seen { body: seen.body.replace("\"082011\"", "\"82011\""), ..seen.clone() })
+    })
+    .await;
+    let node = Running::start(&origin.service_root(), |_| {}).await;
+    let stock = async |items: &[&str]| {
+        let target = "/Commerce/Products/GetProductAvailabilities";
+        node.post(target, &json!({ "itemIds": items }).to_string()).await
+    };
+    stock(&["82001", "82002", "82003", "082011"]).await;
+    stock(&["82001", "82002"]).await;
+    let got = stock(&["82002", "82003"]).await;
+    assert!(got.cache_status().ends_with("\"1/2\""), "{}", got.cache_status());
+}
