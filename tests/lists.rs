@@ -382,13 +382,17 @@ async fn an_answer_that_does_not_come_apart_is_given_whole_and_its_like_is_asked
     let got = scene.prices(&all).await;
     assert_eq!((ids(&got), &got.json()["Total"]), (all.to_vec(), &json!(3)));
     assert_eq!(asked(&scene.origin.last()), all, "as it was asked");
-    let before = scene.origin.requests();
     assert!(scene.prices(&all).await.is_hit());
-    let got = scene.prices(&all[..2]).await;
-    assert_eq!(got.json()["Total"], json!(2));
-    assert_eq!(scene.origin.requests(), before + 1, "nothing is tried in vain again");
     let undivided = format!("csu_edge_undivided_total{{operation=\"{PRICES}\",reason=\"member\"}}");
     assert_eq!(scene.node.metric(&undivided).await, 1.0);
+    for other in 10..14 {
+        scene.prices(&[FIRST + other, FIRST]).await;
+    }
+    let before = scene.origin.requests();
+    let got = scene.prices(&[FIRST + 30, FIRST]).await;
+    assert_eq!(got.json()["Total"], json!(2));
+    assert_eq!(scene.origin.requests(), before + 1, "by now nothing is tried in vain");
+    assert_eq!(scene.node.metric(&undivided).await, 5.0);
 }
 
 #[tokio::test]

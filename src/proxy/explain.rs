@@ -90,9 +90,8 @@ impl Engine {
             let keyed = units.filter_map(|unit| Some((unit, listed.question.key_of(unit)?)));
             keyed.collect::<Vec<_>>()
         };
-        let keyed = different
-            .map(keys)
-            .filter(|keyed| !self.habits.is_left_whole(keyed.iter().map(|(_, key)| key), now));
+        let is_left_whole = self.habits.is_left_whole(|| listed.question.key_as_asked(), now);
+        let keyed = different.filter(|_| !is_left_whole).map(keys);
         let Some(keyed) = keyed else {
             let whole =
                 listed.as_asked().map(|errand| self.told_of_one(&Errand::Operation(errand)));

@@ -197,8 +197,7 @@ impl Proxy {
         }
     }
 
-    /// What is stored of each thing. `None` where one of them is known to be in no answer that comes
-    /// apart.
+    /// What is stored of each thing. `None` where the answer is known not to come apart.
     fn look_up_each<'a>(
         &self,
         listed: &'a ListedErrand,
@@ -213,10 +212,9 @@ impl Proxy {
             let piece = serve_at_once(&lookup);
             wanted.push(Wanted { unit, key, lookup, piece });
         }
-        let keys = || wanted.iter().map(|wanted| &wanted.key);
-        let goes_alone = |key| self.engine.flights.goes_alone(key).is_some();
-        let is_whole = self.engine.habits.is_left_whole(keys(), now)
-            || wanted.len() == 1 && keys().any(goes_alone);
+        let goes_alone = |one: &Wanted<'_>| self.engine.flights.goes_alone(&one.key).is_some();
+        let is_whole = self.engine.habits.is_left_whole(|| listed.question.key_as_asked(), now)
+            || wanted.len() == 1 && wanted.iter().any(goes_alone);
         (!is_whole).then_some(wanted)
     }
 

@@ -161,8 +161,17 @@ impl ListedQuestion {
 
     /// The whole question, kept as it was asked: neither order nor repetitions are made the same.
     pub fn as_asked(&self) -> Option<Question> {
+        self.question(&self.texts())
+    }
+
+    /// What identifies the whole question, as it was asked.
+    pub fn key_as_asked(&self) -> Option<CacheKey> {
+        self.stem.with(Field::Element, self.texts().as_bytes())
+    }
+
+    fn texts(&self) -> String {
         let texts: Vec<&str> = self.units.iter().map(|unit| &*unit.text).collect();
-        self.question(&texts.join(","))
+        texts.join(",")
     }
 
     /// The request for these units, in this order.

@@ -178,7 +178,7 @@ impl Gathering {
         let written = self.batch.rewrite(&choices, &boundary()).ok()?;
         let mut request = Request::new(written.body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.engine.service_root.target(&format!("/{NAME}"))?.into();
+        *request.uri_mut() = self.engine.service_root.target(NAME)?.into();
         let headers = request.headers_mut();
         let accept = match self.batch.form() {
             Form::Multipart { .. } => "multipart/mixed",

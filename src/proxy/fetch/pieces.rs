@@ -384,7 +384,7 @@ async fn conclude(
         Verdict::Refused(answer) => Outcome::Unstored(answer),
         Verdict::Failed(error) => Outcome::Failed(error),
         Verdict::Unfit(unfit) => {
-            engine.leaves_whole(&parties, unfit);
+            parties.iter().for_each(|party| engine.leaves_whole(&party.listed, unfit));
             Outcome::Undivided
         }
     };
@@ -485,17 +485,21 @@ impl Engine {
         }))
     }
 
-    /// Notes that these things are in an answer that cannot be taken apart.
-    fn leaves_whole(&self, parties: &[Party], unfit: Unfit) {
-        let legs = || parties.iter().flat_map(|party| party.legs.iter());
-        if let (Unfit::Page(items), Some(party)) = (unfit, parties.first()) {
-            self.habits.note_page(party.listed.operation.index, items);
+    /// Notes that the answer for a party's list cannot be taken apart.
+    fn leaves_whole(&self, listed: &ListedErrand, unfit: Unfit) {
+        let operation = &listed.operation;
+        if let Unfit::Page(items) = unfit {
+            self.habits.note_page(operation.index, items);
         }
-        let operation = legs().next().map_or("-", |leg| &leg.errand.operation.name);
-        tracing::warn!(reason = unfit.as_str(), operation, "an answer was not taken apart");
-        self.metrics.undivided.with_label_values(&[operation, unfit.as_str()]).inc();
-        let keys = legs().map(|leg| &leg.errand.question.key);
-        self.habits.leave_whole(keys, self.clock.now());
+        tracing::warn!(
+            reason = unfit.as_str(),
+            operation = &*operation.name,
+            "an answer was not taken apart",
+        );
+        self.metrics.undivided.with_label_values(&[&operation.name, unfit.as_str()]).inc();
+        if let Some(list) = listed.question.key_as_asked() {
+            self.habits.leave_whole(operation.index, &list, self.clock.now());
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! was known ends it: the operation's answers stay whole for a while, and then it is learned anew.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,9 +21,12 @@ use crate::question::Unit;
 /// How long what could not be taken apart stays whole.
 const WHOLE_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// Things that are remembered to be in answers that cannot be taken apart; past it some are asked for
+/// Lists that are remembered to have answers that cannot be taken apart; past it some are asked for
 /// in vain now and then.
 const MAX_UNDIVIDED: usize = 10_000;
+
+/// Answers in a row that cannot be taken apart, after which the operation's are taken not to.
+const FAILURES: u32 = 5;
 
 /// What is known of each operation's origin, and what is in no answer that can be taken apart.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ struct Habit {
     repeats: AtomicU8,
     /// The fewest items that an answer was seen to be cut to.
     page_items: AtomicUsize,
+    /// Answers in a row that could not be taken apart.
+    failures: AtomicU32,
     /// Milliseconds since the epoch until which its answers stay whole.
     whole_until: AtomicU64,
 }
@@ -51,6 +56,7 @@ impl Default for Habit {
             order: AtomicU8::new(UNKNOWN),
             repeats: AtomicU8::new(UNKNOWN),
             page_items: AtomicUsize::new(usize::MAX),
+            failures: AtomicU32::new(0),
             whole_until: AtomicU64::new(0),
         }
     }
@@ -190,6 +196,7 @@ impl Habits {
         let agrees =
             note(&habit.order, ORDERS, shown.order) & note(&habit.repeats, REPEATS, shown.repeats);
         if agrees {
+            habit.failures.store(0, Ordering::Relaxed);
             return Ok(());
         }
         habit.order.store(UNKNOWN, Ordering::Relaxed);
@@ -211,32 +218,35 @@ impl Habits {
         }
     }
 
-    /// Notes that an answer with these things in it could not be taken apart.
-    pub fn leave_whole<'k>(&self, keys: impl Iterator<Item = &'k CacheKey>, now: Timestamp) {
-        let mut undivided = self.undivided.lock();
+    /// Notes that the answer for a list could not be taken apart: the list stays whole, and where the
+    /// operation's answers are like that, one after the other, so do all of its lists. One thing that
+    /// the origin answers oddly is not to keep others from being put together.
+    pub fn leave_whole(&self, operation: usize, list: &CacheKey, now: Timestamp) {
         let until = now + WHOLE_FOR;
-        for key in keys {
-            if undivided.len() >= MAX_UNDIVIDED {
-                undivided.retain(|_, until| *until > now);
-            }
-            if undivided.len() < MAX_UNDIVIDED {
-                undivided.insert(key.digest(), until);
-            }
+        let mut undivided = self.undivided.lock();
+        if undivided.len() >= MAX_UNDIVIDED {
+            undivided.retain(|_, until| *until > now);
+        }
+        if undivided.len() < MAX_UNDIVIDED {
+            undivided.insert(list.digest(), until);
         }
         self.undivided_count.store(undivided.len(), Ordering::Relaxed);
+        drop(undivided);
+        if let Some(habit) = self.by_operation.get(operation)
+            && habit.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES
+        {
+            habit.failures.store(0, Ordering::Relaxed);
+            habit.whole_until.store(until.as_millis(), Ordering::Relaxed);
+        }
     }
 
-    /// Whether one of these things is known to be in no answer that can be taken apart.
-    pub fn is_left_whole<'k>(
-        &self,
-        mut keys: impl Iterator<Item = &'k CacheKey>,
-        now: Timestamp,
-    ) -> bool {
+    /// Whether the answer for this list is known not to come apart.
+    pub fn is_left_whole(&self, list: impl FnOnce() -> Option<CacheKey>, now: Timestamp) -> bool {
         if self.undivided_count.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let undivided = self.undivided.lock();
-        keys.any(|key| undivided.get(&key.digest()).is_some_and(|until| *until > now))
+        let Some(list) = list() else { return false };
+        self.undivided.lock().get(&list.digest()).is_some_and(|until| *until > now)
     }
 }
 
