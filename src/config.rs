@@ -16,6 +16,7 @@ mod load;
 mod mistake;
 mod reader;
 mod redis;
+mod refresh;
 mod secret;
 mod tls;
 mod values;
@@ -24,6 +25,7 @@ pub use gate::{Budget, Gate};
 pub use generic::{Generic, GenericPolicy, RequestFields};
 pub use mistake::{ConfigErrors, Mistake, Place};
 pub use redis::{Redis, RedisIdentity, RedisKind, RedisNode, RedisPurge, RedisServer};
+pub use refresh::Refresh;
 pub use secret::Secret;
 pub use tls::{ListenerTls, Tls, TlsVersion};
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub absent: Absent,
     /// `[[operation]]`: additions to and overrides of the built-in operation catalogue, in order.
     pub operations: Vec<OperationRule>,
+    /// `[refresh]`: what is fetched before anybody misses it.
+    pub refresh: Refresh,
     /// `[generic]`: what the catalogue does not know.
     pub generic: Generic,
     /// `[key]`: what is left out of the cache key.
@@ -375,6 +379,7 @@ impl Config {
             classes: ClassLifetimes::default(),
             absent: Absent::default(),
             operations: Vec::new(),
+            refresh: Refresh::default(),
             generic: Generic::default(),
             key: KeyRules::default(),
             cors: None,

@@ -134,6 +134,7 @@ impl Node {
             Engine::new(config, catalogue, purger.clone(), metrics.clone(), clock.clone())?;
         let tier = sharing.tier(&engine.config, engine.key_seed, &clock, &metrics);
         let engine = Arc::new(engine.with_shared(tier));
+        let refresher = Proxy::new(Arc::clone(&engine), Arc::new(origin.with_own_connections()));
         let mut secured = Secured { metrics: metrics.clone(), clock: clock.clone(), all: vec![] };
         let mut open = |listener, tls, address, workers| {
             let tls = secured.open(listener, tls)?;
@@ -179,6 +180,8 @@ impl Node {
             control: control_server.local_address(),
         };
         let mut upkeep = secured.followers();
+        let refreshing = refresher.refresh_after_purges(clock.clone());
+        upkeep.push(AbortOnDropHandle::new(tokio::spawn(refreshing)));
         upkeep.push(AbortOnDropHandle::new(tokio::spawn(forget_old_purges(purger, clock))));
         sharing.joined().await;
         readiness.clear(NotReady::Starting);

@@ -31,6 +31,7 @@ pub mod fetch;
 pub mod fields;
 pub mod flight;
 pub mod forwarded;
+pub mod hottest;
 pub mod identity;
 mod invalidate;
 mod keep;
@@ -38,6 +39,7 @@ pub mod listed;
 pub mod lookup;
 pub mod pass;
 mod posted;
+mod refresh;
 pub mod resource;
 
 use std::error::Error;
@@ -186,7 +188,11 @@ impl Proxy {
         fresh: Served,
     ) -> Result<Answered, Lookup> {
         match lookup {
-            Lookup::Fresh(stored) => Ok(self.hit(errand, terms, &stored, fresh).await),
+            Lookup::Fresh(stored) => {
+                self.engine.count_hit(errand);
+                self.refresh_ahead(errand, &stored);
+                Ok(self.hit(errand, terms, &stored, fresh).await)
+            }
             Lookup::Stale(stored, stale) if stale.while_revalidating && errand.may_refresh() => {
                 self.revalidate_behind(errand, &stored);
                 let how = CacheStatus::default().with_detail(self.engine.why_stale());

@@ -34,6 +34,7 @@ mod gate;
 mod generic;
 mod operations;
 mod redis;
+mod refresh;
 mod tls;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -109,6 +110,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let classes = root.table("class", classes);
     let absent = root.table("absent", absent);
     let operations = operations::read(root, &classes);
+    let refresh = root.table("refresh", refresh::read);
     let generic = root.table("generic", generic::read);
     let key = root.table("key", key);
     let cors = root.table("cors", cors::read);
@@ -137,6 +139,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         classes,
         absent,
         operations,
+        refresh,
         generic,
         key,
         cors,

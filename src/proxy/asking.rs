@@ -172,6 +172,9 @@ impl Engine {
             under_way.end(ending);
         }
         let took = self.clock.monotonic().saturating_sub(sent);
+        if matches!(purpose, Purpose::Fetch | Purpose::Revalidate) && answer.is_ok() {
+            self.pace.note(took);
+        }
         let purpose = purpose.as_str();
         self.metrics.origin_seconds.with_label_values(&[purpose]).observe(took.as_secs_f64());
         let outcome = match &answer {

@@ -10,10 +10,12 @@ use prometheus::Histogram;
 use super::cors::Cors;
 use super::errand::{Call, Detour, Subject};
 use super::flight::Flights;
+use super::hottest::Hottest;
 use super::identity::{Asker, Unpartitioned, identify};
 use super::listed::Piece;
 use super::listed::habits::Habits;
 use super::listed::merger::Merger;
+use super::refresh::Pace;
 use crate::caching::admission::HttpRules;
 use crate::clock::Clock;
 use crate::config::{Config, Generic, GenericPolicy, Secret};
@@ -52,6 +54,10 @@ pub struct Engine {
     pub merger: Merger,
     /// How the origin has been seen to answer lists.
     pub habits: Habits,
+    /// What is asked for most.
+    pub hottest: Hottest,
+    /// How long fetches take.
+    pub(super) pace: Pace,
     /// CORS, where the proxy answers it.
     pub cors: Option<Cors>,
     /// The metrics.
@@ -146,6 +152,8 @@ impl Engine {
             gate: Gate::new(&config.origin.gate, clock.clone(), metrics.clone()),
             merger: Merger::new(config.origin.merge_linger),
             habits: Habits::new(catalogue.operations().len()),
+            hottest: Hottest::new(config.refresh.hottest),
+            pace: Pace::default(),
             cors: config.cors.as_ref().map(Cors::new),
             counted: RequestMetrics::of(&catalogue, &metrics),
             key_seed: rand::random(),

@@ -19,6 +19,7 @@ use super::lookup::Lookup;
 use crate::cache_key::Field;
 use crate::control::{Explain, ExplainRequest};
 use crate::dependency;
+use crate::origin::gate::{Outlook, Shut};
 use crate::question::Partition;
 use crate::server::Peer;
 use crate::stored_response::StoredResponse;
@@ -60,6 +61,9 @@ impl Engine {
                 let nobody = Peer::new(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
                 self.task(call, head, body, asker, nobody)
             });
+        if let Value::Object(told) = &mut told {
+            told.insert("gate".into(), self.told_of_gate());
+        }
         let rest = match task {
             Ok(Task::One(errand)) => self.told_of_one(&errand),
             Ok(Task::Listed(listed)) => self.told_of_list(&listed),
@@ -69,6 +73,19 @@ impl Engine {
             told.extend(rest);
         }
         told
+    }
+
+    /// What a client's request would meet before the origin now.
+    fn told_of_gate(&self) -> Value {
+        match self.gate.outlook() {
+            Outlook::Open => json!({ "state": "open" }),
+            Outlook::Waits(reason) => json!({ "state": "waits", "because": reason.as_str() }),
+            Outlook::Shut(Shut { reason, retry_after }) => json!({
+                "state": "shut",
+                "because": reason.as_str(),
+                "retryAfterSeconds": retry_after.as_secs_f64().ceil(),
+            }),
+        }
     }
 
     fn told_of_one(&self, errand: &Errand) -> Value {

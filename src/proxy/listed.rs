@@ -16,19 +16,20 @@
 //!   Where a missing thing cannot be had and nothing stale may stand in for it, the client is told
 //!   the origin's error, never a part of the answer.
 
+mod behind;
 mod errand;
 pub mod habits;
 pub mod merger;
+mod party;
+mod piece;
 
 use std::sync::Arc;
-
-use http::StatusCode;
 
 use super::asking::Standing;
 use super::cache_status::{CacheStatus, Forwarded};
 use super::deliver::{self, Hand, Terms};
 use super::engine::Served;
-use super::errand::{Errand, OperationErrand};
+use super::errand::Errand;
 use super::fetch::{Source, pieces};
 use super::flight::{
     Boarding, Charge, Outcome, StreamedResponse, Takeoff, UnstoredResponse, Waiter,
@@ -38,70 +39,18 @@ use super::{Answered, Proxy, failed, refused, streamed};
 use crate::answer::pieces::{Unfit, put_together};
 use crate::cache_key::CacheKey;
 use crate::caching::cache_control::RequestDirectives;
-use crate::caching::freshness::StaleUse;
 use crate::clock::Timestamp;
 use crate::error::ProxyError;
-use crate::origin::gate::{Patience, Priority};
 use crate::purge::{Moment, Strictness};
 use crate::question::Unit;
-use crate::store::Lease;
 use crate::stored_response::StoredResponse;
 
 pub use errand::ListedErrand;
+pub use party::{Leg, Party};
+pub use piece::Piece;
+pub(super) use piece::serve_at_once;
 
-/// Things of one kind that one request misses.
-pub struct Party {
-    /// The request's errand.
-    pub listed: Arc<ListedErrand>,
-    /// What is to be asked for.
-    pub legs: Vec<Leg>,
-    /// Who lets them in.
-    pub standing: Standing,
-}
-
-impl Party {
-    /// Whether it is a client's that may wait for its turn.
-    pub(super) const fn waits(&self) -> bool {
-        matches!(self.standing, Standing::Client(Patience::Waits))
-    }
-
-    /// Leaves those of the legs that `leave`, and gives back the others, if there are any.
-    fn split_off(&mut self, mut leave: impl FnMut(&Unit) -> bool) -> Option<Self> {
-        let legs = std::mem::take(&mut self.legs);
-        let (leaving, staying): (Vec<_>, Vec<_>) =
-            legs.into_iter().partition(|leg| leave(&leg.unit));
-        self.legs = leaving;
-        let listed = Arc::clone(&self.listed);
-        let standing = Standing::of_client(!self.waits());
-        (!staying.is_empty()).then_some(Self { listed, legs: staying, standing })
-    }
-}
-
-/// One thing that is to be asked for, and the flight of those who wait for it.
-#[derive(Debug)]
-pub struct Leg {
-    /// The errand for it alone.
-    pub errand: Arc<OperationErrand>,
-    /// What it is.
-    pub unit: Unit,
-    /// What is stored of it, which does not serve.
-    pub previous: Option<Arc<StoredResponse>>,
-    /// The duty to end the flight.
-    pub takeoff: Takeoff,
-    /// The fleet's leave to fetch it.
-    pub lease: Option<Lease>,
-}
-
-/// A piece of an answer, and how it came about.
-#[derive(Clone, Debug)]
-pub struct Piece {
-    stored: Arc<StoredResponse>,
-    /// How it is served.
-    pub served: Served,
-    /// Whether the origin was asked for it, and what it said where that is not the stored status.
-    was_asked: bool,
-    forward_status: Option<StatusCode>,
-}
+use piece::{served, ttl};
 
 /// One of the different things that are asked for.
 struct Wanted<'a> {
@@ -148,7 +97,7 @@ impl Proxy {
         let Some((different, mut wanted)) = looked_up else {
             return self.answer_whole(&listed, terms).await;
         };
-        self.refresh_stale(&listed, &wanted);
+        self.refresh(&listed, &wanted);
         let forwarded = self.forwarded(&wanted);
         let answered = match self.fetch_missing(&listed, &mut wanted).await {
             Ok(()) => self.put_together(&listed, terms, &different, &wanted, forwarded).await,
@@ -185,7 +134,7 @@ impl Proxy {
         if wanted.iter().any(Wanted::is_missing) {
             return None;
         }
-        self.refresh_stale(listed, &wanted);
+        self.refresh(listed, &wanted);
         self.put_together(listed, terms, &different, &wanted, None).await.ok()
     }
 
@@ -316,6 +265,13 @@ impl Proxy {
             }
             waiting.push(Waiting { passenger, waiter, collapsed: false });
         }
+        // What is about to expire goes along, and nobody waits for it.
+        if !anywhere.is_empty() {
+            let now = engine.clock.now();
+            let is_ending = |piece: &Piece| piece.served == Served::Hit && piece.is_ending(now);
+            let mut along = self.board_behind(listed, wanted, &is_ending);
+            anywhere.append(&mut along);
+        }
         let has_stand_in = |leg: &Leg| {
             let previous = leg.previous.as_ref();
             previous.is_some_and(|previous| self.may_stand_in(listed, previous))
@@ -341,7 +297,7 @@ impl Proxy {
     }
 
     /// The fetch runs on whether or not its client stays.
-    fn leave(
+    pub(super) fn leave(
         &self,
         listed: &Arc<ListedErrand>,
         legs: Vec<Leg>,
@@ -353,32 +309,6 @@ impl Proxy {
             let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.fetcher));
             tokio::spawn(pieces::run(engine, origin, party, source));
         }
-    }
-
-    /// Has what is served stale fetched anew, with nobody waiting for it.
-    fn refresh_stale(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
-        let engine = &self.engine;
-        let is_due = |one: &&Wanted<'_>| match &one.piece {
-            Some(Piece { stored, served: Served::Stale, .. }) => {
-                !engine.is_young_behind_fence(stored)
-            }
-            _ => false,
-        };
-        let mut due = wanted.iter().filter(is_due).peekable();
-        if due.peek().is_none() {
-            return;
-        }
-        let Ok(admission) = engine.gate.try_enter(Priority::Revalidation) else { return };
-        let mut legs = Vec::new();
-        for one in due {
-            let board = engine.flights.board(&one.key, engine.plane(), None, Charge::Nothing);
-            if let Ok(Boarding::Lead(takeoff, _)) = board
-                && let Ok(leg) = self.leg(listed, one.unit, &one.lookup, takeoff)
-            {
-                legs.push(leg);
-            }
-        }
-        self.leave(listed, legs, Source::Anywhere, Standing::Admitted(admission));
     }
 
     /// Whether what is stored of a thing may stand in for it.
@@ -537,61 +467,4 @@ struct Waiting {
     passenger: Passenger,
     waiter: Waiter,
     collapsed: bool,
-}
-
-impl Piece {
-    const fn of(stored: Arc<StoredResponse>, served: Served) -> Self {
-        Self { stored, served, was_asked: false, forward_status: None }
-    }
-
-    /// The same, come from another node.
-    fn shared(self) -> Self {
-        let served = if self.served == Served::Hit { Served::SharedHit } else { self.served };
-        Self { served, ..self }
-    }
-
-    fn is_from_store(&self) -> bool {
-        !matches!(self.served, Served::Miss | Served::Collapsed)
-    }
-}
-
-/// What of a look-up serves at once.
-pub(super) fn serve_at_once(lookup: &Lookup) -> Option<Piece> {
-    let (stored, served) = match lookup {
-        Lookup::Fresh(stored) => (stored, Served::Hit),
-        Lookup::Stale(stored, StaleUse { while_revalidating: true, .. }) => (stored, Served::Stale),
-        _ => return None,
-    };
-    Some(Piece::of(Arc::clone(stored), served))
-}
-
-/// How an answer is served whose pieces are: by what took longest.
-fn served(pieces: &[&Piece]) -> Served {
-    let any = |served: Served| pieces.iter().any(|piece| piece.served == served);
-    let all = |served: &[Served]| pieces.iter().all(|piece| served.contains(&piece.served));
-    if any(Served::StaleIfError) {
-        Served::StaleIfError
-    } else if all(&[Served::Collapsed]) {
-        Served::Collapsed
-    } else if all(&[Served::Miss, Served::Collapsed]) {
-        Served::Miss
-    } else if any(Served::Miss) || any(Served::Collapsed) {
-        Served::Partial
-    } else if any(Served::Stale) {
-        Served::Stale
-    } else if any(Served::SharedHit) {
-        Served::SharedHit
-    } else {
-        Served::Hit
-    }
-}
-
-/// How much freshness is left of the piece that has least.
-fn ttl(pieces: &[&Piece], now: Timestamp) -> i64 {
-    let ttl = |piece: &&Piece| {
-        let ttl = piece.stored.freshness.ttl_seconds(now);
-        // Softly purged, it has lifetime left and is stale all the same.
-        if piece.served == Served::Stale { ttl.min(0) } else { ttl }
-    };
-    pieces.iter().map(ttl).min().unwrap_or_default()
 }

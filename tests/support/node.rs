@@ -57,6 +57,9 @@ impl Running {
         // What the origin's failures do to others is the subject of few tests.
         config.origin.gate.longest_retry_after = Duration::ZERO;
         config.origin.gate.broken_after = u32::MAX;
+        // Nor is what is asked without a client.
+        config.refresh.ahead_percent = 0;
+        config.refresh.after_purge.clear();
         change(&mut config);
         let node = Node::start(config, clock.clone()).await.unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();

@@ -84,10 +84,13 @@ fn both_arrays_of_an_availability_are_filled() {
     assert_eq!(turned["ExtensionProperties"], json("[]"));
 }
 
+/// What is asked, what is answered, and what that shows.
+type Shown<'a> = (&'a [i64], &'a [(i64, &'a str)], Option<Order>, Option<Repeats>);
+
 #[test]
 fn what_an_answer_shows_of_order_and_repetitions_is_believed_and_nothing_else() {
     use {Order::*, Repeats::*};
-    let table: [(&[i64], &[(i64, &str)], Option<Order>, Option<Repeats>); 11] = [
+    let table: [Shown<'_>; 11] = [
         (&[1, 2], &[(1, "1"), (2, "2")], None, None),
         (&[2, 1], &[(2, "2"), (1, "1")], Some(AsAsked), None),
         (&[2, 1], &[(1, "1"), (2, "2")], Some(Ascending), None),

@@ -46,17 +46,19 @@ pub(super) struct Gathering {
 
 /// A part's request, and who waits for its answer.
 struct Waiting {
-    request: Request<Bytes>,
-    leave: Leave,
+    ask: Ask,
     answer: oneshot::Sender<Answer>,
 }
+
+/// A request and how it may leave.
+type Ask = Box<(Request<Bytes>, Leave)>;
 
 /// What becomes of a part's request.
 enum Answer {
     /// The origin answers.
-    Said(Result<Response<OriginBody>, OriginError>),
+    Said(Box<Result<Response<OriginBody>, OriginError>>),
     /// It is to be asked by itself.
-    ByItself(Request<Bytes>, Leave),
+    ByItself(Ask),
 }
 
 /// A part's way to the origin.
@@ -93,20 +95,15 @@ impl Gathering {
         self.depart_if_complete();
     }
 
-    /// Adds a part's request. `None`: the part has one here already.
-    fn join(
-        self: &Arc<Self>,
-        item: usize,
-        request: Request<Bytes>,
-        leave: Leave,
-    ) -> Result<oneshot::Receiver<Answer>, (Request<Bytes>, Leave)> {
+    /// Adds a part's request; gives it back where the part has one here already.
+    fn join(self: &Arc<Self>, item: usize, ask: Ask) -> Result<oneshot::Receiver<Answer>, Ask> {
         let (answer, receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
             if waiting.contains_key(&item) {
-                return Err((request, leave));
+                return Err(ask);
             }
-            waiting.insert(item, Waiting { request, leave, answer });
+            waiting.insert(item, Waiting { ask, answer });
             if waiting.len() == 1 {
                 let gathering = Arc::clone(self);
                 tokio::spawn(async move {
@@ -130,7 +127,7 @@ impl Gathering {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         let mut by_asker: Vec<(Option<HeaderValue>, BTreeMap<usize, Waiting>)> = Vec::new();
         for (item, part) in waiting {
-            let asker = part.request.headers().get(AUTHORIZATION).cloned();
+            let asker = part.ask.0.headers().get(AUTHORIZATION).cloned();
             match by_asker.iter_mut().find(|(known, _)| *known == asker) {
                 Some((_, parts)) => drop(parts.insert(item, part)),
                 None => by_asker.push((asker, BTreeMap::from([(item, part)]))),
@@ -146,7 +143,7 @@ impl Gathering {
         let (Some(request), true) = (request, parts.len() > 1) else {
             return ask_each(parts);
         };
-        let waits = parts.values().any(|part| part.leave.waits());
+        let waits = parts.values().any(|part| part.ask.1.waits());
         let leave = Leave { class: None, standing: Standing::of_client(!waits) };
         let departing = Box::new(|| (Purpose::Batch, request));
         let response = match self.origin.fetch(leave, departing).await {
@@ -169,10 +166,8 @@ impl Gathering {
         asker: Option<HeaderValue>,
         parts: &BTreeMap<usize, Waiting>,
     ) -> Option<Request<Bytes>> {
-        let requests: BTreeMap<usize, PartRequest> = parts
-            .iter()
-            .filter_map(|(item, part)| Some((*item, part_of(&part.request)?)))
-            .collect();
+        let requests: BTreeMap<usize, PartRequest> =
+            parts.iter().filter_map(|(item, part)| Some((*item, part_of(&part.ask.0)?))).collect();
         let choose = |item| requests.get(&item).map_or(Choice::LeaveOut, Choice::Instead);
         let choices: Vec<Choice<'_>> = (0..self.batch.items().len()).map(choose).collect();
         let written = self.batch.rewrite(&choices, &boundary()).ok()?;
@@ -212,7 +207,7 @@ impl Gathering {
                 let mut response = Response::new(full(whole.clone()));
                 *response.status_mut() = head.status;
                 *response.headers_mut() = head.headers.clone();
-                let _ = part.answer.send(Answer::Said(Ok(response)));
+                let _ = part.answer.send(Answer::Said(Ok(response).into()));
             }
             return;
         }
@@ -228,7 +223,7 @@ impl Gathering {
             if let Some(response) = answer.response
                 && let Some(part) = parts.remove(&answer.item)
             {
-                let _ = part.answer.send(Answer::Said(Ok(response_of(response))));
+                let _ = part.answer.send(Answer::Said(Ok(response_of(response)).into()));
             }
         }
         // What it left unanswered, or said unclearly.
@@ -245,29 +240,30 @@ impl FetchOrigin for Member {
         }
         Box::pin(async move {
             let (purpose, request) = departing();
-            let (request, leave) = match gathering.join(self.item, request, leave) {
+            let ask = match gathering.join(self.item, Box::new((request, leave))) {
                 Ok(answer) => match answer.await {
-                    Ok(Answer::Said(said)) => return said,
-                    Ok(Answer::ByItself(request, leave)) => (request, leave),
+                    Ok(Answer::Said(said)) => return *said,
+                    Ok(Answer::ByItself(ask)) => ask,
                     Err(_) => return Err(OriginError::Broken("the batch came to nothing".into())),
                 },
-                Err(by_itself) => by_itself,
+                Err(ask) => ask,
             };
+            let (request, leave) = *ask;
             gathering.origin.fetch(leave, Box::new(move || (purpose, request))).await
         })
     }
 }
 
 fn ask_each(parts: BTreeMap<usize, Waiting>) {
-    for Waiting { request, leave, answer } in parts.into_values() {
+    for Waiting { ask, answer } in parts.into_values() {
         // Whoever does not wait any more does not ask.
-        let _ = answer.send(Answer::ByItself(request, leave));
+        let _ = answer.send(Answer::ByItself(ask));
     }
 }
 
 fn fail_all(parts: BTreeMap<usize, Waiting>, error: &OriginError) {
     for part in parts.into_values() {
-        let _ = part.answer.send(Answer::Said(Err(error.again())));
+        let _ = part.answer.send(Answer::Said(Err(error.again()).into()));
     }
 }
 

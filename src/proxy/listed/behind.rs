@@ -1,0 +1,82 @@
+//! What is fetched behind a request's back: what was served stale, and what is about to expire.
+
+use std::sync::Arc;
+
+use super::piece::Piece;
+use super::{Leg, ListedErrand, Wanted};
+use crate::origin::gate::Priority;
+use crate::proxy::Proxy;
+use crate::proxy::asking::Standing;
+use crate::proxy::engine::Served;
+use crate::proxy::fetch::Source;
+use crate::proxy::flight::{Boarding, Charge};
+use crate::proxy::hottest::{Hot, is_sampled};
+use crate::question::Partition;
+
+impl Proxy {
+    /// Has fetched anew, with nobody waiting for it, what is served stale, and what is about to expire
+    /// where one of that is due or a call of its kind is open to take it along.
+    pub(super) fn refresh(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
+        let engine = &self.engine;
+        let now = engine.clock.now();
+        let is_stale = |piece: &Piece| {
+            piece.served == Served::Stale && !engine.is_young_behind_fence(&piece.stored)
+        };
+        let is_ending = |piece: &Piece| piece.served == Served::Hit && piece.is_ending(now);
+        let any = |is: &dyn Fn(&Piece) -> bool| {
+            wanted.iter().any(|one| one.piece.as_ref().is_some_and(is))
+        };
+        self.count_hits(listed, wanted);
+        let admission = if any(&is_stale) {
+            engine.gate.try_enter(Priority::Revalidation)
+        } else if wanted.iter().any(Wanted::is_missing) || !any(&is_ending) {
+            // What is missing takes the others along.
+            return;
+        } else if engine.merger.is_open(listed.question.kind().digest())
+            || any(&|piece| is_ending(piece) && engine.is_due_ahead(&piece.stored, now))
+        {
+            engine.gate.try_enter(Priority::RefreshAhead)
+        } else {
+            return;
+        };
+        let Ok(admission) = admission else { return };
+        let legs = self.board_behind(listed, wanted, &|piece| is_stale(piece) || is_ending(piece));
+        self.leave(listed, legs, Source::Anywhere, Standing::Admitted(admission));
+    }
+
+    /// Boards flights that nobody waits for, for these of the pieces.
+    pub(super) fn board_behind(
+        &self,
+        listed: &ListedErrand,
+        wanted: &[Wanted<'_>],
+        is_meant: &dyn Fn(&Piece) -> bool,
+    ) -> Vec<Leg> {
+        let engine = &self.engine;
+        let mut legs = Vec::new();
+        for one in wanted.iter().filter(|one| one.piece.as_ref().is_some_and(is_meant)) {
+            let board = engine.flights.board(&one.key, engine.plane(), None, Charge::Nothing);
+            if let Ok(Boarding::Lead(takeoff, _)) = board
+                && let Ok(leg) = self.leg(listed, one.unit, &one.lookup, takeoff)
+            {
+                legs.push(leg);
+            }
+        }
+        legs
+    }
+
+    /// Counts one of the hits, now and then.
+    fn count_hits(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
+        let engine = &self.engine;
+        let class = listed.operation.class;
+        let is_counted = listed.asker.partition == Partition::Anonymous
+            && engine.config.refresh.after_purge.contains(&class);
+        if engine.hottest.is_off() || !is_counted || !is_sampled() {
+            return;
+        }
+        let Some(one) = wanted.get(rand::random_range(0..wanted.len().max(1))) else { return };
+        engine.hottest.count(one.key.digest(), || {
+            let (listed, unit) = (Arc::clone(listed), one.unit.clone());
+            Some(Hot::Piece { errand: listed.alone(&unit)?, listed, unit })
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! Fetching before anybody misses it.
+//!
+//! **Ahead**: of an answer that is asked for often, somebody's request is the first to find it stale,
+//! and waits. XFetch (Vattani, Chierichetti, Lowenstein: *Optimal Probabilistic Cache Stampede
+//! Prevention*, 2015) lets one of the requests before that one start the fetch, whose client is
+//! answered from the store: each decides by itself, the likelier the nearer the end is and the longer
+//! a fetch takes. What is asked for seldom is mostly not asked for in that time, and costs nothing.
+//!
+//! **After a purge**: the answers that were asked for most are fetched at once, before their next
+//! client comes. A price event would else make the hottest product's next client wait.
+//!
+//! Nobody waits for either, so both go by the gate only where enough is left for clients.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::asking::Standing;
+use super::engine::Engine;
+use super::errand::Errand;
+use super::fetch::Source;
+use super::flight::{Boarding, Charge, Outcome};
+use super::hottest::{Hot, is_sampled};
+use super::listed::{Leg, ListedErrand};
+use super::lookup::Lookup;
+use super::{OperationErrand, Proxy};
+use crate::clock::{Clock, Timestamp};
+use crate::origin::gate::Priority;
+use crate::question::{Partition, Unit};
+use crate::stored_response::StoredResponse;
+
+/// How often it is looked whether a purge came.
+const LOOKED_EVERY: Duration = Duration::from_millis(50);
+
+/// The most that is fetched anew for one look.
+const AT_ONCE: usize = 100;
+
+/// A fetch further from the end of a lifetime than this many times what it takes is out of the
+/// question: one in ten million draws is as large.
+const FARTHEST: f64 = 16.0;
+
+/// A piece that was purged.
+struct Piece {
+    listed: Arc<ListedErrand>,
+    unit: Unit,
+    errand: Arc<OperationErrand>,
+    stored: Arc<StoredResponse>,
+}
+
+/// How long fetches have taken lately.
+#[derive(Debug, Default)]
+pub(super) struct Pace(AtomicU64);
+
+impl Pace {
+    /// Takes in how long one took. Threads may overwrite each other's word: it is an average.
+    pub(super) fn note(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let held = self.0.load(Ordering::Relaxed);
+        let average = if held == 0 { took } else { held - held / 8 + took / 8 };
+        self.0.store(average, Ordering::Relaxed);
+    }
+
+    fn average(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// XFetch: whether this request is the one that fetches. `chance` is drawn evenly from (0, 1].
+fn is_due(left: Duration, takes: Duration, beta: f64, chance: f64) -> bool {
+    left.as_secs_f64() <= takes.as_secs_f64() * beta * -chance.ln()
+}
+
+impl Engine {
+    /// Whether a fresh answer is to be fetched anew now, so that nobody finds it stale.
+    pub(super) fn is_due_ahead(&self, stored: &StoredResponse, now: Timestamp) -> bool {
+        let beta = f64::from(self.config.refresh.ahead_percent) / 100.0;
+        let takes = self.pace.average();
+        let freshness = &stored.freshness;
+        let left = freshness.lifetimes.fresh_for.saturating_sub(freshness.age(now));
+        if left.as_secs_f64() > takes.as_secs_f64() * beta * FARTHEST {
+            return false;
+        }
+        is_due(left, takes, beta, 1.0 - rand::random::<f64>())
+    }
+
+    /// Counts a hit, if its answer is one to be fetched anew after a purge.
+    pub(super) fn count_hit(&self, errand: &Errand) {
+        if self.hottest.is_off() || !is_sampled() {
+            return;
+        }
+        if let Errand::Operation(operation) = errand
+            && self.is_refetched(operation)
+        {
+            let digest = operation.question.key.digest();
+            self.hottest.count(digest, || Some(Hot::One(errand.clone())));
+        }
+    }
+
+    /// Whether an operation's answers are fetched anew after a purge: never as somebody, who may be
+    /// gone.
+    pub(super) fn is_refetched(&self, errand: &OperationErrand) -> bool {
+        errand.asker.partition == Partition::Anonymous
+            && self.config.refresh.after_purge.contains(&errand.operation.class)
+    }
+
+    fn was_purged(&self, hot: &Hot) -> Option<Arc<StoredResponse>> {
+        let lookup = match hot {
+            Hot::One(errand) => self.look_up(errand),
+            Hot::Piece { errand, .. } => self.look_up(&Errand::Operation(Arc::clone(errand))),
+        };
+        match lookup {
+            Lookup::Purged(stored) => Some(stored),
+            _ => None,
+        }
+    }
+}
+
+impl Proxy {
+    /// Starts a fetch of a fresh answer whose lifetime is ending.
+    pub(super) fn refresh_ahead(&self, errand: &Errand, stored: &Arc<StoredResponse>) {
+        let engine = &self.engine;
+        if !errand.may_refresh() || !engine.is_due_ahead(stored, engine.clock.now()) {
+            return;
+        }
+        let Ok(admission) = engine.gate.try_enter(Priority::RefreshAhead) else { return };
+        let key = engine.flight_key(errand);
+        let board = engine.flights.board(&key, engine.plane(), None, Charge::Fetch);
+        let Ok(Boarding::Lead(takeoff, _)) = board else { return };
+        match engine.look_up(errand) {
+            // Another did so just now.
+            Lookup::Fresh(newer) if !Arc::ptr_eq(&newer, stored) => {
+                takeoff.land(Outcome::Stored(newer, None));
+            }
+            _ => {
+                let by = (Source::Origin, Standing::Admitted(admission));
+                self.depart(errand, Some(Arc::clone(stored)), by, takeoff);
+            }
+        }
+    }
+
+    /// Fetches the hottest of what was purged, for as long as the node runs.
+    pub async fn refresh_after_purges(self, clock: Clock) {
+        let mut seen = self.engine.plane().stamp();
+        loop {
+            clock.sleep(LOOKED_EVERY).await;
+            let known = self.engine.plane().stamp();
+            if known != seen && !self.engine.plane().is_fenced() {
+                seen = known;
+                self.refresh_purged();
+            }
+        }
+    }
+
+    fn refresh_purged(&self) {
+        let engine = &self.engine;
+        let mut by_kind: HashMap<u128, Vec<Piece>> = HashMap::new();
+        let hottest = engine.hottest.all();
+        let purged = hottest.into_iter().filter_map(|hot| Some((engine.was_purged(&hot)?, hot)));
+        for (stored, hot) in purged.take(AT_ONCE) {
+            match hot {
+                Hot::One(errand) => self.refetch(&errand, stored),
+                Hot::Piece { listed, unit, errand } => {
+                    let kind = listed.question.kind().digest();
+                    let piece = Piece { listed, unit, errand, stored };
+                    by_kind.entry(kind).or_default().push(piece);
+                }
+            }
+        }
+        for (_, pieces) in by_kind {
+            self.refetch_pieces(pieces);
+        }
+    }
+
+    /// Fetches pieces of one kind together.
+    fn refetch_pieces(&self, pieces: Vec<Piece>) {
+        let engine = &self.engine;
+        let Some(listed) = pieces.first().map(|piece| Arc::clone(&piece.listed)) else { return };
+        // Let in first: whoever boards a flight in the meantime must not be left behind.
+        let Ok(admission) = engine.gate.try_enter(Priority::AfterPurge) else { return };
+        let mut legs = Vec::new();
+        for Piece { unit, errand, stored, .. } in pieces {
+            let key = &errand.question.key;
+            let board = engine.flights.board(key, engine.plane(), None, Charge::Nothing);
+            if let Ok(Boarding::Lead(takeoff, _)) = board {
+                legs.push(Leg { errand, unit, previous: Some(stored), takeoff, lease: None });
+            }
+        }
+        self.leave(&listed, legs, Source::Anywhere, Standing::Admitted(admission));
+    }
+
+    fn refetch(&self, errand: &Errand, stored: Arc<StoredResponse>) {
+        let engine = &self.engine;
+        let Ok(admission) = engine.gate.try_enter(Priority::AfterPurge) else { return };
+        let key = engine.flight_key(errand);
+        let board = engine.flights.board(&key, engine.plane(), None, Charge::Fetch);
+        if let Ok(Boarding::Lead(takeoff, _)) = board {
+            let by = (Source::Anywhere, Standing::Admitted(admission));
+            self.depart(errand, Some(stored), by, takeoff);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearer_the_end_and_the_longer_a_fetch_takes_the_likelier_it_is() {
+        let due = |left_ms: u64, takes_ms: u64, chance: f64| {
+            is_due(Duration::from_millis(left_ms), Duration::from_millis(takes_ms), 1.0, chance)
+        };
+        // e⁻¹ is the chance of a fetch that takes as long as is left.
+        assert!(due(250, 250, 0.36));
+        assert!(!due(250, 250, 0.37));
+        assert!(due(500, 250, 0.13));
+        assert!(!due(500, 250, 0.14));
+        assert!(due(0, 250, 1.0), "at the end it is certain");
+        assert!(!due(1, 250, 1.0));
+        assert!(!due(1_000, 0, 1e-9), "what takes no time needs no lead");
+    }
+}
