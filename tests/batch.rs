@@ -241,3 +241,45 @@ async fn a_part_has_the_batchs_channel_language_and_credentials_unless_it_has_it
     let got = shop.node.send(signed_in).await;
     assert!(!got.cache_status().contains("hit"), "{}", got.cache_status());
 }
+
+/// What a head may do to the parts under it is not known.
+#[tokio::test]
+async fn what_comes_under_a_clients_own_batch_head_is_not_stored() {
+    for form in [as_json, as_multipart] {
+        let shop = shop(|_| {}).await;
+        shop.node.send(form(&[product_part(FIRST), price_part(&[FIRST])])).await;
+        let cart = ("POST", "Carts?api-version=7.3".to_owned(), Some(json!({})));
+        let (method, url, _) = product_part(FIRST + 1);
+        let got = shop.node.send(form(&[product_part(FIRST), cart, product_part(FIRST + 1)])).await;
+        assert_eq!(got.cache_status(), "csu-edge; fwd=partial; detail=\"1/3\"", "{}", got.text());
+        assert_eq!(answers(&got)[2].1["RecordId"], FIRST + 1);
+        let alone = shop.node.send(request(method, &format!("/Commerce/{url}"), &[])).await;
+        assert_eq!(alone.cache_status(), "csu-edge; fwd=uri-miss; stored");
+    }
+}
+
+#[tokio::test]
+async fn a_batchs_credentials_and_its_device_are_its_parts_too() {
+    let shop = shop(|_| {}).await;
+    let parts = [product_part(FIRST), product_part(FIRST + 1)];
+    shop.node.send(as_json(&parts)).await;
+    assert_eq!(
+        shop.node.send(as_json(&parts)).await.cache_status(),
+        "csu-edge; hit; detail=\"2/2\""
+    );
+    for (name, value) in [("authorization", "Bearer nobody"), ("devicetoken", "x")] {
+        let of_batch = support::node::with(as_json(&parts), name, value);
+        let mut batch: Value = serde_json::from_str(as_json(&parts).body()).unwrap();
+        for part in batch["requests"].as_array_mut().unwrap() {
+            part["headers"] = json!({ name: value });
+        }
+        for request in [of_batch, post(BATCH, &batch.to_string())] {
+            let got = shop.node.send(request).await;
+            assert!(got.cache_status().starts_with("csu-edge; fwd=bypass"), "{name}");
+        }
+    }
+    let mut batch: Value = serde_json::from_str(as_json(&parts).body()).unwrap();
+    batch["requests"][1]["headers"] = json!({"devicetoken": "x"});
+    let got = shop.node.send(post(BATCH, &batch.to_string())).await;
+    assert!(got.cache_status().starts_with("csu-edge; fwd=bypass"), "one part's is enough");
+}

@@ -12,7 +12,8 @@
 //!   passes as it came.
 //!
 //! Where the client does not ask to go on after an error, nothing is answered behind the first one
-//! (OData 4.01 Protocol §11.7.7.5), and nothing behind it is sent.
+//! (OData 4.01 Protocol §11.7.7.5). Of a mixed batch, nothing behind an error from the store is sent
+//! either; reads alone are asked for all at once.
 
 mod gathering;
 
@@ -175,7 +176,7 @@ impl Proxy {
         *request.uri_mut() = part.target.clone().into();
         *request.headers_mut() = part.headers.clone();
         inherit(&received.head.headers, request.headers_mut());
-        // A part of a batch is not compressed; the whole may be.
+        // A part of a batch is not compressed.
         request.headers_mut().remove(ACCEPT_ENCODING);
         let Ok(Subject::Call(call)) = engine.classify(request.method(), request.uri()) else {
             return None;
