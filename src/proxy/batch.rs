@@ -18,6 +18,7 @@
 mod gathering;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -95,7 +96,10 @@ impl Proxy {
         let is_for_device = |item: &Item| {
             item.request.as_ref().is_some_and(|part| part.headers.contains_key(DEVICE_TOKEN))
         };
-        if reads.is_empty() || received.batch.items().iter().any(is_for_device) {
+        if received.batch.items().iter().any(is_for_device) {
+            return self.pass_batch(received, peer, Detour::DeviceToken).await;
+        }
+        if reads.is_empty() {
             return self.pass_batch(received, peer, Detour::NotInCatalogue).await;
         }
         if reads.len() == received.batch.items().len() {
@@ -195,60 +199,67 @@ impl Proxy {
 
     /// Answers a batch of reads alone.
     async fn answer_reads(&self, received: Received, reads: Vec<Read>, peer: Peer) -> Answered {
-        let gathering = match self.engine.config.storefront.batch {
-            BatchMode::Batch => Some(Gathering::new(self, received.batch.clone(), reads.len())),
-            BatchMode::Calls | BatchMode::Pass => None,
-        };
-        let limit = self.engine.config.limits.stored_body_bytes;
-        let parts = join_all(reads.iter().map(|read| {
+        let gathering =
+            self.sends_batches().then(|| Gathering::new(self, received.batch.clone(), reads.len()));
+        let answering = reads.iter().map(|read| {
             let gathering = gathering.clone();
             async move {
                 let part = match &gathering {
                     Some(gathering) => gathering.member(self, read.item),
                     None => self.clone(),
                 };
-                let answered = part.answer_part(read, limit).await;
+                let answered = part.answer_part(read).await;
                 if let Some(gathering) = &gathering {
                     gathering.leave();
                 }
                 answered
             }
-        }));
-        let parts = parts.await.into_iter().collect::<Result<Vec<_>, _>>();
-        let is_held =
-            |parts: &Vec<Part>| parts.iter().map(|p| p.body.len()).sum::<usize>() <= limit;
-        match parts.ok().filter(is_held) {
-            Some(parts) => self.compose_reads(&received, &parts),
-            // Nothing of it may be held: it streams, as it came.
-            None => self.pass_batch(received, peer, Detour::BodyTooLarge).await,
+        });
+        let answered = join_all(answering).await;
+        let mut room = self.engine.config.limits.stored_body_bytes;
+        let mut parts = Vec::with_capacity(reads.len());
+        for (read, (answered, took)) in reads.iter().zip(answered) {
+            match self.part(read.item, answered, took, &mut room).await {
+                Some(part) => parts.push(part),
+                // Nothing of it may be held: it streams, as it came.
+                None => return self.pass_batch(received, peer, Detour::BodyTooLarge).await,
+            }
         }
+        self.compose_reads(&received, &parts)
     }
 
-    /// One part's answer, by the path of a single request.
-    async fn answer_part(&self, read: &Read, limit: usize) -> Result<Part, ProxyError> {
+    /// Whether what is left of a batch of reads goes as a batch.
+    fn sends_batches(&self) -> bool {
+        let refused_until = self.engine.batches_refused_until.load(Ordering::Relaxed);
+        self.engine.config.storefront.batch == BatchMode::Batch
+            && refused_until <= self.engine.clock.now().as_millis()
+    }
+
+    /// One part's answer, by the path of a single request, and how long that took.
+    async fn answer_part(&self, read: &Read) -> (Answered, Duration) {
         let started = self.engine.clock.monotonic();
         let answered = match &read.task {
             Task::One(errand) => self.answer_one(errand, &read.terms).await,
             Task::Listed(listed) => self.answer_list(Arc::clone(listed), &read.terms).await,
         };
-        let took = self.engine.clock.monotonic().saturating_sub(started);
-        self.part(read.item, answered, took, limit).await
+        (answered, self.engine.clock.monotonic().saturating_sub(started))
     }
 
-    /// An answer as a part; counted as a request of its own.
+    /// An answer as a part, counted as a request of its own. `None` where there is no `room` for its
+    /// body, in bytes, or it broke off.
     async fn part(
         &self,
         item: usize,
         answered: Answered,
         took: Duration,
-        limit: usize,
-    ) -> Result<Part, ProxyError> {
+        room: &mut usize,
+    ) -> Option<Part> {
         let Answered { response, operation, served } = answered;
         self.engine.count(operation.as_deref(), served, took);
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, limit).collect().await;
-        let body = body.map_err(|_| ProxyError::OriginBroken)?.to_bytes();
-        Ok(Part { item, served, status: head.status, headers: head.headers, body })
+        let body = Limited::new(body, *room).collect().await.ok()?.to_bytes();
+        *room -= body.len();
+        Some(Part { item, served, status: head.status, headers: head.headers, body })
     }
 
     fn compose_reads(&self, received: &Received, parts: &[Part]) -> Answered {
@@ -265,15 +276,16 @@ impl Proxy {
     /// Answers a batch that is not of reads alone.
     async fn answer_mixed(&self, received: Received, reads: Vec<Read>, peer: Peer) -> Answered {
         let limit = self.engine.config.limits.stored_body_bytes;
+        let mut room = limit;
         let mut own: Vec<Part> = Vec::new();
         for read in &reads {
             let started = self.engine.clock.monotonic();
             let Some(answered) = self.answer_part_from_store(read).await else { continue };
             let took = self.engine.clock.monotonic().saturating_sub(started);
-            own.extend(self.part(read.item, answered, took, limit).await);
+            // For what there is no room the origin is asked with the rest.
+            own.extend(self.part(read.item, answered, took, &mut room).await);
         }
-        let is_held = own.iter().map(|part| part.body.len()).sum::<usize>() <= limit;
-        if own.is_empty() || !is_held {
+        if own.is_empty() {
             return self.pass_batch(received, peer, Detour::NotInCatalogue).await;
         }
         // Nothing behind an error is answered, and so nothing behind it is sent.

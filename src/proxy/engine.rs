@@ -1,6 +1,7 @@
 //! What all workers share: the catalogue, the store, the purge plane, the flights.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -54,6 +55,8 @@ pub struct Engine {
     pub merger: Merger,
     /// How the origin has been seen to answer lists.
     pub habits: Habits,
+    /// Milliseconds since the epoch until which the origin is taken to know no batches.
+    pub(super) batches_refused_until: AtomicU64,
     /// What is asked for most.
     pub hottest: Hottest,
     /// How long fetches take.
@@ -152,6 +155,7 @@ impl Engine {
             gate: Gate::new(&config.origin.gate, clock.clone(), metrics.clone()),
             merger: Merger::new(config.origin.merge_linger),
             habits: Habits::new(catalogue.operations().len()),
+            batches_refused_until: AtomicU64::new(0),
             hottest: Hottest::new(config.refresh.hottest),
             pace: Pace::default(),
             cors: config.cors.as_ref().map(Cors::new),

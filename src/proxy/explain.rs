@@ -24,6 +24,9 @@ use crate::question::Partition;
 use crate::server::Peer;
 use crate::stored_response::StoredResponse;
 
+/// Of a longer list only so many things are told of one by one.
+const TOLD_THINGS: usize = 100;
+
 impl Explain for Engine {
     fn explain(&self, request: ExplainRequest) -> Result<Value, String> {
         let mut head = Request::new(()).into_parts().0;
@@ -103,8 +106,9 @@ impl Engine {
         let now = self.clock.now();
         let different = self.habits.different(listed.operation.index, units, now);
         let keys = |positions: Vec<usize>| {
-            let units = positions.into_iter().filter_map(|position| units.get(position));
-            let keyed = units.filter_map(|unit| Some((unit, listed.question.key_of(unit)?)));
+            let keyed = positions.into_iter().filter_map(|position| {
+                Some((position, listed.question.key_of(units.get(position)?)?))
+            });
             keyed.collect::<Vec<_>>()
         };
         let is_left_whole = self.habits.is_left_whole(|| listed.question.key_as_asked(), now);
@@ -114,19 +118,37 @@ impl Engine {
                 listed.as_asked().map(|errand| self.told_of_one(&Errand::Operation(errand)));
             return whole.unwrap_or_default();
         };
+        if let ([_], [unit]) = (&keyed[..], units)
+            && let Some(alone) = listed.alone(unit)
+        {
+            return self.told_of_one(&Errand::Operation(alone));
+        }
+        let positions: Vec<usize> = keyed.iter().map(|(position, _)| *position).collect();
+        let is_ordered = self.habits.sequence(listed.operation.index, units, &positions).is_some();
         let mut states: Map<String, Value> = Map::new();
-        let mut missing = Vec::new();
-        for (unit, key) in &keyed {
+        let (mut missing, mut things) = (Vec::new(), Vec::new());
+        for (position, key) in &keyed {
+            let Some(unit) = units.get(*position) else { continue };
             let lookup = self.look_up_piece(listed, key, now);
             let state = states.entry(lookup.as_str()).or_insert(0.into());
             *state = (state.as_u64().unwrap_or_default() + 1).into();
             if serve_at_once(&lookup).is_none() {
                 missing.push(unit.id.to_string());
             }
+            if things.len() < TOLD_THINGS {
+                things.push(json!({
+                    "id": unit.id.to_string(),
+                    "digest": format!("{:032x}", key.digest()),
+                    "state": lookup.as_str(),
+                    "response": lookup.previous().map(|stored| self.told_of_stored(stored)),
+                }));
+            }
         }
         let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids.max(1));
         let verdict = match missing.len() {
+            _ if !is_ordered => "fetched whole: how the origin orders or repeats is not known yet",
             0 => "put together from the store",
+            all if all == keyed.len() => "fetched: nothing of it is stored that may be used",
             _ => "put together from the store and what the origin is asked for",
         };
         json!({
@@ -137,6 +159,7 @@ impl Engine {
             "states": states,
             "stored": missing.len() < keyed.len(),
             "origin": { "calls": missing.len().div_ceil(max_ids), "ids": missing },
+            "things": things,
             "verdict": verdict,
         })
     }

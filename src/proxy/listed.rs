@@ -265,13 +265,6 @@ impl Proxy {
             }
             waiting.push(Waiting { passenger, waiter, collapsed: false });
         }
-        // What is about to expire goes along, and nobody waits for it.
-        if !anywhere.is_empty() {
-            let now = engine.clock.now();
-            let is_ending = |piece: &Piece| piece.served == Served::Hit && piece.is_ending(now);
-            let mut along = self.board_behind(listed, wanted, &is_ending);
-            anywhere.append(&mut along);
-        }
         let has_stand_in = |leg: &Leg| {
             let previous = leg.previous.as_ref();
             previous.is_some_and(|previous| self.may_stand_in(listed, previous))
@@ -402,14 +395,18 @@ impl Proxy {
             None if filled <= 1 && different.len() == units.len() => (0..parts.len()).collect(),
             None => return Err(Unable::Whole),
         };
+        let stored: Vec<&StoredResponse> =
+            sequence.iter().filter_map(|&at| pieces.get(at).map(|piece| &*piece.stored)).collect();
         let parts: Vec<_> = sequence.iter().filter_map(|&at| parts.get(at).copied()).collect();
         let items: usize = parts.iter().map(|(_, layout)| layout.items()).sum();
         if items > listed.question.max_items().min(self.engine.habits.page_items(index)) {
             return Err(Unable::Whole);
         }
-        let body = put_together(&parts)?;
+        let body = put_together(&parts).inspect_err(|unfit| {
+            let labels = [&*listed.operation.name, unfit.as_str()];
+            self.engine.metrics.undivided.with_label_values(&labels).inc();
+        })?;
         self.engine.count_pieces(&listed.operation, &pieces);
-        let stored: Vec<&StoredResponse> = pieces.iter().map(|piece| &*piece.stored).collect();
         let response = deliver::pieces(terms, &stored, body, hand, status, now).await;
         Ok(Answered { response, operation, served })
     }

@@ -18,8 +18,9 @@ use crate::odata::QueryOptions;
 use crate::odata::body::{BodyList, Scalar, observe_value};
 use crate::operation::{Decomposition, Operation};
 
-/// A list that is longer is asked for whole: its answer would not fit a page of Retail Server's.
-const MAX_UNITS: usize = 1_000;
+/// A list that is longer is asked for whole: its answer would fill a page of Retail Server's, and not
+/// show whether it is all.
+const MAX_UNITS: usize = 999;
 
 /// Options that look at one item at a time, or that are known to change nothing here. (`$top` and
 /// `$skip` are looked at as what they let through.)

@@ -14,8 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HeaderName,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -33,6 +35,13 @@ use crate::proxy::{Engine, Proxy};
 const LINGER: Duration = Duration::from_millis(2);
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// Who asks, where and in which language. An origin may take these from a batch's head alone: so what
+/// goes together has the same, and the head has them as well.
+const OF_HEAD: [HeaderName; 3] = [AUTHORIZATION, HeaderName::from_static("oun"), ACCEPT_LANGUAGE];
+
+/// How long an origin that refuses batches is spared them.
+const REFUSED_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// The requests of one batch.
 pub(super) struct Gathering {
@@ -122,24 +131,24 @@ impl Gathering {
         }
     }
 
-    /// Sends what has come together. Parts that ask as different people go apart.
+    /// Sends what has come together; what differs in a field of [`OF_HEAD`] goes apart.
     fn depart(self: &Arc<Self>) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
-        let mut by_asker: Vec<(Option<HeaderValue>, BTreeMap<usize, Waiting>)> = Vec::new();
+        let mut by_head: Vec<(HeaderMap, BTreeMap<usize, Waiting>)> = Vec::new();
         for (item, part) in waiting {
-            let asker = part.ask.0.headers().get(AUTHORIZATION).cloned();
-            match by_asker.iter_mut().find(|(known, _)| *known == asker) {
+            let of_head = of_head(part.ask.0.headers());
+            match by_head.iter_mut().find(|(known, _)| *known == of_head) {
                 Some((_, parts)) => drop(parts.insert(item, part)),
-                None => by_asker.push((asker, BTreeMap::from([(item, part)]))),
+                None => by_head.push((of_head, BTreeMap::from([(item, part)]))),
             }
         }
-        for (asker, parts) in by_asker {
-            tokio::spawn(Arc::clone(self).send(asker, parts));
+        for (head, parts) in by_head {
+            tokio::spawn(Arc::clone(self).send(head, parts));
         }
     }
 
-    async fn send(self: Arc<Self>, asker: Option<HeaderValue>, parts: BTreeMap<usize, Waiting>) {
-        let request = self.request(asker, &parts);
+    async fn send(self: Arc<Self>, head: HeaderMap, parts: BTreeMap<usize, Waiting>) {
+        let request = self.request(head, &parts);
         let (Some(request), true) = (request, parts.len() > 1) else {
             return ask_each(parts);
         };
@@ -155,17 +164,15 @@ impl Gathering {
         if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::NOT_IMPLEMENTED
         {
+            let until = self.engine.clock.now() + REFUSED_FOR;
+            self.engine.batches_refused_until.store(until.as_millis(), Ordering::Relaxed);
             return ask_each(parts);
         }
         self.distribute(parts, response).await;
     }
 
     /// The smaller batch.
-    fn request(
-        &self,
-        asker: Option<HeaderValue>,
-        parts: &BTreeMap<usize, Waiting>,
-    ) -> Option<Request<Bytes>> {
+    fn request(&self, head: HeaderMap, parts: &BTreeMap<usize, Waiting>) -> Option<Request<Bytes>> {
         let requests: BTreeMap<usize, PartRequest> =
             parts.iter().filter_map(|(item, part)| Some((*item, part_of(&part.ask.0)?))).collect();
         let choose = |item| requests.get(&item).map_or(Choice::LeaveOut, Choice::Instead);
@@ -175,6 +182,7 @@ impl Gathering {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.engine.service_root.target(NAME)?.into();
         let headers = request.headers_mut();
+        *headers = head;
         let accept = match self.batch.form() {
             Form::Multipart { .. } => "multipart/mixed",
             Form::Json => "application/json",
@@ -183,7 +191,6 @@ impl Gathering {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(PREFER, HeaderValue::from_static("odata.continue-on-error"));
         headers.insert(CONTENT_TYPE, written.content_type);
-        headers.extend(asker.map(|asker| (AUTHORIZATION, asker)));
         add_via(Version::HTTP_11, headers);
         Some(request)
     }
@@ -252,6 +259,15 @@ impl FetchOrigin for Member {
             gathering.origin.fetch(leave, Box::new(move || (purpose, request))).await
         })
     }
+}
+
+/// Of a part's fields, those that its batch has too.
+fn of_head(part: &HeaderMap) -> HeaderMap {
+    let fields = OF_HEAD.into_iter().filter_map(|name| {
+        let value = part.get(&name)?.clone();
+        Some((name, value))
+    });
+    fields.collect()
 }
 
 fn ask_each(parts: BTreeMap<usize, Waiting>) {

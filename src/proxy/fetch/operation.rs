@@ -180,8 +180,8 @@ impl Fetch<'_> {
             && stored.status == StatusCode::OK
             && let Err(unfit) = self.engine.learn_from(listed, stored, exchange)
         {
-            let operation = &*errand.operation.name;
-            tracing::debug!(reason = unfit.as_str(), operation, "an answer was not taken apart");
+            let labels = [&*errand.operation.name, unfit.as_str()];
+            self.engine.metrics.undivided.with_label_values(&labels).inc();
         }
     }
 

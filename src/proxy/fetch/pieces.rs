@@ -19,9 +19,9 @@ use super::super::asking::{FetchOrigin, Leave, Purpose, Standing, failed};
 use super::super::decoded_body::{DecodedBody, OriginBody};
 use super::super::errand::{Errand, OperationErrand};
 use super::super::examine::{ASIDE_BYTES, is_json};
-use super::super::flight::{Outcome, UnstoredResponse};
-use super::super::listed::merger::{Joined, different};
-use super::super::listed::{Leg, ListedErrand, Party};
+use super::super::flight::{Boarding, Charge, Outcome, UnstoredResponse};
+use super::super::listed::merger::{Joined, Rider, different};
+use super::super::listed::{Leg, ListedErrand, Party, serve_at_once};
 use super::consult::{Consulted, Source};
 use super::operation::{kept_of, request, request_of};
 use super::{Fetch, Misconfirmed, finish};
@@ -121,8 +121,9 @@ fn call(
             Err(error) => return land_all(engine.merger.give_up(kind), &Outcome::Failed(error)),
         };
         let leave = || {
-            let (leaving, are_others_left) = engine.merger.depart(kind, max_ids);
+            let (mut leaving, are_others_left) = engine.merger.depart(kind, max_ids);
             seat.has_left = true;
+            leaving.extend(engine.riders(&listed, different(&leaving).len()));
             if are_others_left {
                 let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
                 let (listed, linger) = (Arc::clone(&listed), Duration::ZERO);
@@ -427,6 +428,30 @@ fn land(engine: &Engine, parties: Vec<Party>, kept: Vec<Arc<StoredResponse>>) {
 }
 
 impl Engine {
+    /// What is about to expire, as far as there is room for it beside so many others.
+    fn riders(&self, listed: &Arc<ListedErrand>, others: usize) -> Option<Party> {
+        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
+        let room = max_ids.saturating_sub(others);
+        let now = self.clock.now();
+        let mut legs = Vec::new();
+        for Rider { listed, unit } in self.merger.take_riders(listed.question.kind().digest()) {
+            let Some(errand) = listed.alone(&unit) else { continue };
+            let lookup = self.look_up_piece(&listed, &errand.question.key, now);
+            let is_ending = serve_at_once(&lookup).is_some_and(|piece| piece.is_ending(now));
+            if legs.len() >= room || !is_ending {
+                continue;
+            }
+            let key = &errand.question.key;
+            let board = self.flights.board(key, self.plane(), None, Charge::Nothing);
+            if let Ok(Boarding::Lead(takeoff, _)) = board {
+                let previous = lookup.previous().cloned();
+                legs.push(Leg { errand, unit, previous, takeoff, lease: None });
+            }
+        }
+        let (listed, standing) = (Arc::clone(listed), Standing::of_client(true));
+        (!legs.is_empty()).then_some(Party { listed, legs, standing })
+    }
+
     /// Learns from the answer for a whole list how the origin answers lists, and keeps its pieces.
     pub(super) fn learn_from(
         &self,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::merger::Rider;
 use super::piece::Piece;
 use super::{Leg, ListedErrand, Wanted};
 use crate::origin::gate::Priority;
@@ -29,19 +30,32 @@ impl Proxy {
         self.count_hits(listed, wanted);
         let admission = if any(&is_stale) {
             engine.gate.try_enter(Priority::Revalidation)
-        } else if wanted.iter().any(Wanted::is_missing) || !any(&is_ending) {
-            // What is missing takes the others along.
-            return;
-        } else if engine.merger.is_open(listed.question.kind().digest())
-            || any(&|piece| is_ending(piece) && engine.is_due_ahead(&piece.stored, now))
-        {
+        } else if any(&|piece| is_ending(piece) && engine.is_due_ahead(&piece.stored, now)) {
             engine.gate.try_enter(Priority::RefreshAhead)
         } else {
+            if any(&is_ending) {
+                self.note_riders(listed, wanted, &is_ending);
+            }
             return;
         };
         let Ok(admission) = admission else { return };
         let legs = self.board_behind(listed, wanted, &|piece| is_stale(piece) || is_ending(piece));
         self.leave(listed, legs, Source::Anywhere, Standing::Admitted(admission));
+    }
+
+    /// Notes what is about to expire, for calls that go anyway.
+    fn note_riders(
+        &self,
+        listed: &Arc<ListedErrand>,
+        wanted: &[Wanted<'_>],
+        is_ending: &dyn Fn(&Piece) -> bool,
+    ) {
+        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
+        let ending = wanted.iter().filter(|one| one.piece.as_ref().is_some_and(is_ending));
+        let riders = ending.map(|one| {
+            (one.key.digest(), Rider { listed: Arc::clone(listed), unit: one.unit.clone() })
+        });
+        self.engine.merger.note(listed.question.kind().digest(), max_ids, riders);
     }
 
     /// Boards flights that nobody waits for, for these of the pieces.

@@ -6,11 +6,12 @@
 //! while the gate before the origin holds it back. A lone request never waits.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Party;
+use super::{ListedErrand, Party};
 use crate::dependency::Id;
 use crate::question::Unit;
 
@@ -18,6 +19,20 @@ use crate::question::Unit;
 pub struct Merger {
     linger: Duration,
     kinds: Mutex<HashMap<u128, Kind>>,
+    /// What is about to expire, by kind and by its key's digest, for calls that go anyway.
+    riders: Mutex<HashMap<u128, HashMap<u128, Rider>>>,
+}
+
+/// Kinds of which riders are known; past it all are forgotten.
+const MAX_KINDS: usize = 1_000;
+
+/// Something that is about to expire.
+#[derive(Clone)]
+pub struct Rider {
+    /// A list that named it.
+    pub listed: Arc<ListedErrand>,
+    /// What it is.
+    pub unit: Unit,
 }
 
 #[derive(Default)]
@@ -39,7 +54,7 @@ pub enum Joined {
 impl Merger {
     /// No calls; one lingers that long where another of its kind is under way.
     pub fn new(linger: Duration) -> Self {
-        Self { linger, kinds: Mutex::default() }
+        Self { linger, kinds: Mutex::default(), riders: Mutex::default() }
     }
 
     /// Adds a party to the open call of its kind, or opens one.
@@ -58,6 +73,26 @@ impl Merger {
     /// Whether a call of this kind is open.
     pub fn is_open(&self, kind: u128) -> bool {
         self.kinds.lock().get(&kind).is_some_and(|kind| !kind.waiting.is_empty())
+    }
+
+    /// Notes what the next call of its kind may take along, by whoever comes while nobody else does:
+    /// a hit waits for nothing here.
+    pub fn note(&self, kind: u128, max_ids: usize, riders: impl Iterator<Item = (u128, Rider)>) {
+        let Some(mut kinds) = self.riders.try_lock() else { return };
+        if kinds.len() >= MAX_KINDS && !kinds.contains_key(&kind) {
+            kinds.clear();
+        }
+        let known = kinds.entry(kind).or_default();
+        for (key, rider) in riders {
+            if known.len() < max_ids {
+                known.insert(key, rider);
+            }
+        }
+    }
+
+    /// Takes what is known to be about to expire, to go along.
+    pub fn take_riders(&self, kind: u128) -> Vec<Rider> {
+        self.riders.lock().remove(&kind).map(HashMap::into_values).into_iter().flatten().collect()
     }
 
     /// Those who leave with one call for at most `max_ids` things, and whether others are left, for

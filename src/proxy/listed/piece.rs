@@ -33,7 +33,7 @@ impl Piece {
     }
 
     /// Whether a fifth of its lifetime is left at most.
-    pub(super) fn is_ending(&self, now: Timestamp) -> bool {
+    pub(in crate::proxy) fn is_ending(&self, now: Timestamp) -> bool {
         let freshness = &self.stored.freshness;
         let fresh_for = freshness.lifetimes.fresh_for;
         fresh_for.saturating_sub(freshness.age(now)) <= fresh_for / 5
