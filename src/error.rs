@@ -72,6 +72,12 @@ impl ProxyError {
         !matches!(self, Self::TooManyWaiters | Self::TooManyFetches | Self::OriginShut { .. })
     }
 
+    /// Whether it says nothing of the origin, but of the request that would have asked it: another
+    /// that waited for the same may fare better.
+    pub const fn is_ones_own(self) -> bool {
+        matches!(self, Self::Internal | Self::TooManyFetches | Self::OriginShut { .. })
+    }
+
     /// The status that the client is told (RFC 9110 §15).
     pub const fn status(self) -> StatusCode {
         match self {

@@ -256,11 +256,14 @@ impl Proxy {
         if self.engine.is_young_behind_fence(stored) {
             return;
         }
-        let Ok(admission) = self.engine.gate.try_enter(Priority::Revalidation) else { return };
         let key = self.engine.flight_key(errand);
+        if self.engine.flights.is_under_way(&key) || !self.engine.has_room(Priority::Revalidation) {
+            return;
+        }
         let board = self.engine.flights.board(&key, self.engine.plane(), None, Charge::Fetch);
         if let Ok(Boarding::Lead(takeoff, _)) = board {
-            self.take_off(errand, Source::Anywhere, Standing::Admitted(admission), takeoff);
+            let standing = Standing::Behind(Priority::Revalidation);
+            self.take_off(errand, Source::Anywhere, standing, takeoff);
         }
     }
 
@@ -316,6 +319,11 @@ impl Proxy {
             match waiter.outcome(arrived, strictness, plane).await {
                 // It left before a purge that this request came after: one that leaves now will do.
                 None => not_before = Some((arrived, strictness)),
+                Some(Outcome::Undivided) => return self.fetch_alone(errand, terms, &lookup).await,
+                // Whoever asked was not let in, or is gone: this request may be.
+                Some(Outcome::Failed(error)) if collapsed && error.is_ones_own() => {
+                    return self.fetch_alone(errand, terms, &lookup).await;
+                }
                 Some(outcome) if collapsed && !outcome.may_be_shared() => {
                     return self.fetch_alone(errand, terms, &lookup).await;
                 }
@@ -453,7 +461,7 @@ impl Proxy {
             }
             Outcome::Streamed(answer) => streamed(terms, &answer, operation, forwarded, served),
             Outcome::Failed(error) => failed(operation, error, forwarded),
-            // Only a flight for a piece ends so.
+            // Asked for again, by then.
             Outcome::Undivided => failed(operation, ProxyError::Internal, forwarded),
         }
     }

@@ -164,7 +164,10 @@ impl Asked {
         let reading = Reading::of(input)?;
         let decomposition = reading.input.operation.decomposition.as_ref();
         let prefer = reading.headers.prefer.as_deref();
-        let max_items = listed::max_items(&reading.options, prefer, reading.answered_whole());
+        let answered_whole = reading.answered_whole();
+        let max_items = decomposition.and_then(|decomposition| {
+            listed::max_items(&reading.options, decomposition, prefer, answered_whole)
+        });
         // Where it stays whole, too, the answer shows in which order it was asked for, and how often.
         let (mut body, named) =
             reading.body(decomposition.map(|decomposition| &decomposition.list))?;

@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::cache_key::CacheKey;
 use crate::caching::accept_encoding::{Coding, Preferences};
 use crate::caching::freshness::Freshness;
+use crate::dependency::Id;
 use crate::odata::ServiceRoot;
 use crate::operation::Decomposition;
 use crate::purge::{LastFoundUsable, PurgePlane, PurgeState, Stamp, Strictness};
@@ -161,12 +162,12 @@ impl StoredBody {
         body
     }
 
-    /// Where the items of a piece stand; read once.
+    /// Where the items of a piece stand, which are of `id`; read once.
     ///
     /// # Errors
     /// [`Unfit`] where it is no piece.
-    pub fn layout(&self, decomposition: &Decomposition) -> Result<&Layout, Unfit> {
-        let read = || Layout::of(&self.plain, decomposition);
+    pub fn layout(&self, decomposition: &Decomposition, id: &Id) -> Result<&Layout, Unfit> {
+        let read = || Layout::of(&self.plain, decomposition, id);
         self.layout.get_or_init(read).as_ref().map_err(|unfit| *unfit)
     }
 

@@ -25,6 +25,9 @@ use support::origin::{Origin, Seen, json as answer, with_status};
 const FIRST: u64 = 68_719_489_871;
 const PRICES: &str = "Products/GetActivePrices";
 
+/// A list whose answer shows whether the origin sorts, up or down.
+const UNSORTED: [u64; 3] = [FIRST + 1, FIRST, FIRST + 2];
+
 /// The ids that a price request asks for, in its order.
 fn asked(seen: &Seen) -> Vec<u64> {
     let body: Value = serde_json::from_str(&seen.body).unwrap();
@@ -219,7 +222,7 @@ async fn a_purge_of_one_makes_only_that_one_new() {
 async fn what_orders_counts_or_cuts_is_taken_whole() {
     let scene = Scene::open(each).await;
     let [a, b] = [FIRST, FIRST + 1];
-    scene.prices(&[b, a]).await;
+    scene.prices(&UNSORTED).await;
     let body = prices_of(&[b, a]).into_body();
     let whole = [
         "$orderby=AdjustedPrice",
@@ -292,8 +295,8 @@ async fn what_concurrent_requests_miss_goes_out_as_one_call() {
         config.listen.workers = 1;
     })
     .await;
-    let [a, b, c, d] = [FIRST, FIRST + 1, FIRST + 2, FIRST + 3];
-    scene.prices(&[b, a]).await;
+    let [a, b, c, d] = [FIRST, FIRST + 1, FIRST + 5, FIRST + 6];
+    scene.prices(&UNSORTED).await;
     scene.origin.hold();
     let first = scene.ask(vec![FIRST + 10]);
     scene.origin.arrived(2).await;
@@ -343,7 +346,7 @@ async fn nobody_is_told_of_anothers_mistake() {
         },
     )
     .await;
-    scene.prices(&[FIRST + 1, FIRST]).await;
+    scene.prices(&UNSORTED).await;
     scene.origin.hold();
     let first = scene.ask(vec![FIRST + 10]);
     scene.origin.arrived(2).await;
@@ -465,7 +468,7 @@ async fn stock_levels_have_both_of_their_arrays() {
         let body = json!({"searchCriteria": {"ProductIds": ids, "DefaultWarehouseOnly": false}});
         post("/Commerce/Products/GetEstimatedAvailability?api-version=7.3", &body.to_string())
     };
-    node.send(ask(&[2, 1])).await;
+    node.send(ask(&[2, 1, 4])).await;
     let got = node.send(ask(&[3, 1, 2])).await;
     assert_eq!(got.cache_status(), "csu-edge; fwd=partial; stored; detail=\"2/3\"");
     let body: Value = serde_json::from_str(&origin.last().body).unwrap();
@@ -513,7 +516,7 @@ async fn pairs_are_kept_by_their_product_whose_sum_is_over_those_that_are_asked_
 async fn a_purge_during_a_call_is_not_undone() {
     let scene = Scene::open(each).await;
     let [a, b] = [FIRST, FIRST + 1];
-    scene.prices(&[b, a]).await;
+    scene.prices(&UNSORTED).await;
     scene.node.clock.advance(Duration::from_secs(400));
     scene.origin.hold();
     let early = scene.ask(vec![a, b]);

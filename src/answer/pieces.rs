@@ -81,12 +81,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Reads where the items stand.
+    /// Reads where the items of this thing stand, in an answer for it alone.
     ///
     /// # Errors
     /// [`Unfit`] where it is no answer that can be put together with others.
-    pub fn of(body: &[u8], decomposition: &Decomposition) -> Result<Self, Unfit> {
+    pub fn of(body: &[u8], decomposition: &Decomposition, id: &Id) -> Result<Self, Unfit> {
         let arrays = read::arrays(body, decomposition)?;
+        if arrays.iter().any(|items| items.list.iter().any(|item| item.id != *id)) {
+            return Err(Unfit::Stranger);
+        }
         Ok(Self {
             items: arrays.iter().map(|items| items.list.len()).max().unwrap_or_default(),
             arrays: arrays.into_iter().map(|items| items.within).collect(),

@@ -155,18 +155,13 @@ pub fn lifetimes(
     }
     match status {
         StatusCode::OK => Ok(of_operation),
-        status if is_absent(status) => Ok(Lifetimes {
+        StatusCode::NO_CONTENT | StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Lifetimes {
             fresh_for: absent_fresh_for.min(of_operation.fresh_for),
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
         }),
         _ => Err(Unstorable::Status),
     }
-}
-
-/// Whether the status says that there is no such thing.
-pub const fn is_absent(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 /// Whether a failure of this kind lets a stale answer serve (RFC 5861 §4 names 500, 502, 503 and

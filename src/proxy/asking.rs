@@ -20,7 +20,7 @@ use super::engine::Engine;
 use crate::body::BodyError;
 use crate::error::ProxyError;
 use crate::operation::Class;
-use crate::origin::gate::{Admission, Ending, Patience, retry_after};
+use crate::origin::gate::{Admission, Ending, Patience, Priority, retry_after};
 use crate::origin::{OriginClient, OriginError, RequestBody};
 
 /// What a request to the origin is for.
@@ -64,11 +64,12 @@ impl Leave {
 }
 
 /// Who lets a request in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// The gate, for a client that waits for it.
     Client(Patience),
-    /// It was let in already: nobody waits for it.
-    Admitted(Admission),
+    /// The gate, where it has room for more than clients: nobody waits for it.
+    Behind(Priority),
 }
 
 impl Standing {
@@ -103,19 +104,22 @@ impl FetchOrigin for Origin {
             let Leave { class, standing } = leave;
             let gate = &self.engine.gate;
             let admission = match standing {
-                Standing::Admitted(admission) => admission,
+                Standing::Behind(priority) => gate.try_enter(priority)?,
                 Standing::Client(patience) => gate.enter(patience).await?,
             };
             let (purpose, request) = departing();
             let first = self.send(purpose, class, admission, request.clone()).await;
+            let is_waited_for = matches!(standing, Standing::Client(_));
             match first {
-                Err(error) if was_not_answered(&error) => match gate.enter(Patience::None).await {
-                    Ok(admission) => {
-                        self.engine.metrics.origin_retries.inc();
-                        self.send(purpose, class, admission, request).await
+                Err(error) if is_waited_for && was_not_answered(&error) => {
+                    match gate.enter(Patience::None).await {
+                        Ok(admission) => {
+                            self.engine.metrics.origin_retries.inc();
+                            self.send(purpose, class, admission, request).await
+                        }
+                        Err(_) => Err(error),
                     }
-                    Err(_) => Err(error),
-                },
+                }
                 answered => answered,
             }
         })
@@ -146,12 +150,21 @@ const fn was_not_answered(error: &OriginError) -> bool {
 
 /// What those who wait are told of a fetch that failed.
 pub(super) fn failed(error: &OriginError, operation: &str) -> ProxyError {
-    let source = error.source().map(ToString::to_string);
-    tracing::info!(%error, source, operation, "a fetch failed");
+    // The gate's refusals are counted, and are too many to be told.
+    if !matches!(error, OriginError::Shut(_)) {
+        let source = error.source().map(ToString::to_string);
+        tracing::info!(%error, source, operation, "a fetch failed");
+    }
     error.into()
 }
 
 impl Engine {
+    /// Whether the gate has room for what nobody waits for. It may have none by the time that is sent:
+    /// then whoever has come to wait for it meanwhile asks by itself.
+    pub(super) fn has_room(&self, priority: Priority) -> bool {
+        self.gate.try_enter(priority).is_ok()
+    }
+
     /// Waits for the head of the origin's answer, counts it, and tells the gate.
     ///
     /// # Errors

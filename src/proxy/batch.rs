@@ -361,7 +361,7 @@ impl Proxy {
         let mut replies: Vec<_> = of_origin.chain(of_ours).collect();
         replies.sort_by_key(|(item, ..)| *item);
         // The origin has stopped where it did not answer all.
-        let answered = answers.last().map_or(0, |answer| answer.item);
+        let answered = answers.iter().map(|answer| answer.item).max().unwrap_or_default();
         if answers.len() < sent.len() && !received.continues {
             replies.retain(|(item, ..)| *item <= answered);
         }

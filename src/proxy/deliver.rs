@@ -122,7 +122,8 @@ pub(super) async fn stored(
     finish(terms, stored.status, headers, body)
 }
 
-/// An answer that is put together from pieces: with the fields of the one that is oldest.
+/// An answer that is put together from pieces: with the fields of the one that has least freshness
+/// left, so that no cache further down keeps it for longer.
 pub(super) async fn pieces(
     terms: &Terms,
     pieces: &[&StoredResponse],
@@ -131,10 +132,10 @@ pub(super) async fn pieces(
     status: CacheStatus,
     now: Timestamp,
 ) -> Response<Body> {
-    let oldest = pieces.iter().max_by_key(|piece| piece.freshness.age(now));
-    let mut headers = oldest.map_or_else(HeaderMap::new, |piece| piece.headers.clone());
-    if let (Some(oldest), Hand::Second) = (oldest, hand) {
-        headers.insert(AGE, HeaderValue::from(oldest.freshness.age(now).as_secs()));
+    let first_to_end = pieces.iter().min_by_key(|piece| piece.freshness.ttl_seconds(now));
+    let mut headers = first_to_end.map_or_else(HeaderMap::new, |piece| piece.headers.clone());
+    if let (Some(piece), Hand::Second) = (first_to_end, hand) {
+        headers.insert(AGE, HeaderValue::from(piece.freshness.age(now).as_secs()));
     }
     headers.append(CACHE_STATUS, status.to_value());
     headers.insert(VARY, VARIES_BY);

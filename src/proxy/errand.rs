@@ -18,6 +18,7 @@ use super::identity::{Asker, Unpartitioned};
 use super::listed::ListedErrand;
 use super::resource::{self, Resource, UnsafeTarget};
 use crate::caching::cache_control::RequestDirectives;
+use crate::dependency::Id;
 use crate::error::ProxyError;
 use crate::odata::ResourcePath;
 use crate::odata::batch::BatchError;
@@ -93,8 +94,8 @@ pub struct OperationErrand {
 pub enum Part {
     /// Nothing.
     None,
-    /// It is for one thing that was listed.
-    Piece,
+    /// It is for this one thing, which was listed.
+    Piece(Id),
     /// It is for the whole list: its answer shows how the origin answers such.
     WholeOf(Arc<ListedErrand>),
 }

@@ -24,6 +24,7 @@ use crate::caching::storability::{Unstorable, is_origin_error};
 use crate::digest_map::BuildDigestHasher;
 use crate::error::ProxyError;
 use crate::metrics::Metrics;
+use crate::operation::DEFAULT_MAX_IDS;
 use crate::purge::{Moment, PurgePlane, PurgeState, Stamp, Strictness};
 use crate::stored_response::{StoredBody, StoredResponse};
 
@@ -36,6 +37,13 @@ const ALONE_FOR: Duration = Duration::from_secs(10);
 
 /// Such questions that are remembered; past it some wait for others in vain.
 const MAX_ALONE: u64 = 10_000;
+
+/// Flights of pieces for each fetch that may be under way: as many as one call asks for.
+const PIECES_A_FETCH: usize = DEFAULT_MAX_IDS;
+
+fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
+}
 
 /// Fields of an answer that are not stored with it (RFC 9111 §5.2.2.4, §5.2.2.7); mostly none.
 pub type Withheld = Option<Arc<HeaderMap>>;
@@ -186,6 +194,8 @@ pub struct Flights {
     max_waiters: usize,
     /// One for each fetch that may be under way.
     permits: Arc<Semaphore>,
+    /// One for each thing that may be waited for as a piece.
+    piece_permits: Arc<Semaphore>,
     /// Questions whose last answer was for one client only. Who asks them does not wait for
     /// another's answer to find that out again.
     alone: Cache<u128, Unstorable, BuildDigestHasher>,
@@ -197,8 +207,8 @@ pub struct Flights {
 pub enum Charge {
     /// A fetch of its own.
     Fetch,
-    /// Nothing: it goes with others in one fetch, which has its own leave.
-    Nothing,
+    /// One thing of many in a fetch, which has its own leave.
+    Piece,
 }
 
 /// What a request that needs the origin is to do.
@@ -220,7 +230,8 @@ impl Flights {
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             max_waiters,
-            permits: Arc::new(Semaphore::new(max_fetches.min(Semaphore::MAX_PERMITS))),
+            permits: semaphore(max_fetches),
+            piece_permits: semaphore(max_fetches.saturating_mul(PIECES_A_FETCH)),
             alone,
             metrics,
         })
@@ -252,8 +263,8 @@ impl Flights {
             return Ok(Boarding::Follow(Waiter::of(flight)));
         }
         let permit = match charge {
-            Charge::Fetch => Some(self.permit()?),
-            Charge::Nothing => None,
+            Charge::Fetch => self.permit()?,
+            Charge::Piece => self.permit_of(&self.piece_permits)?,
         };
         let (takeoff, waiter) = self.open(key, plane, permit);
         flights.insert(key.digest(), Arc::clone(&takeoff.flight));
@@ -265,7 +276,11 @@ impl Flights {
     /// # Errors
     /// [`ProxyError::TooManyFetches`] when there are as many as there may be.
     pub fn permit(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        self.permit_of(&self.permits)
+    }
+
+    fn permit_of(&self, permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ProxyError> {
+        let permit = Arc::clone(permits).try_acquire_owned();
         permit.map_err(|_| ProxyError::TooManyFetches)
     }
 
@@ -278,14 +293,14 @@ impl Flights {
         key: &CacheKey,
         plane: &PurgePlane,
     ) -> Result<(Takeoff, Waiter), ProxyError> {
-        Ok(self.open(key, plane, Some(self.permit()?)))
+        Ok(self.open(key, plane, self.permit()?))
     }
 
     fn open(
         self: &Arc<Self>,
         key: &CacheKey,
         plane: &PurgePlane,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: OwnedSemaphorePermit,
     ) -> (Takeoff, Waiter) {
         let flight = Arc::new(Flight::to_be(key, plane));
         let waiter = Waiter::of(&flight);
@@ -337,7 +352,7 @@ impl Flights {
 pub struct Takeoff {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Takeoff {

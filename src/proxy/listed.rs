@@ -178,20 +178,27 @@ impl Proxy {
         let (arrived, strictness) = (plane.now(), listed.strictness());
         let mut boarding: Vec<Passenger> = Vec::new();
         for (at, _) in wanted.iter().enumerate().filter(|(_, wanted)| wanted.is_missing()) {
-            boarding.push(Passenger { at, not_before: None, source: Source::Anywhere });
+            let source = Source::Anywhere;
+            boarding.push(Passenger { at, not_before: None, source, has_tried: false });
         }
         while !boarding.is_empty() {
             let waiting = self.board_all(listed, wanted, &boarding)?;
             boarding.clear();
             for Waiting { passenger, waiter, collapsed } in waiting {
-                let Passenger { at, source, .. } = passenger;
-                let Some(one) = wanted.get_mut(at) else { continue };
+                let Some(one) = wanted.get_mut(passenger.at) else { continue };
                 let fetched = if collapsed { Served::Collapsed } else { Served::Miss };
                 match waiter.outcome(arrived, strictness, plane).await {
                     // It left before a purge that this request came after.
                     None => {
                         let not_before = Some((arrived, strictness));
-                        boarding.push(Passenger { at, not_before, source });
+                        boarding.push(Passenger { not_before, ..passenger });
+                    }
+                    // Whoever asked for it was not let in, or is gone: this request may be.
+                    Some(Outcome::Failed(error))
+                        if collapsed && error.is_ones_own() && !passenger.has_tried =>
+                    {
+                        let not_before = Some((plane.now(), strictness));
+                        boarding.push(Passenger { not_before, has_tried: true, ..passenger });
                     }
                     Some(outcome) if collapsed && !outcome.may_be_shared() => {
                         return Err(Unable::Whole);
@@ -212,7 +219,7 @@ impl Proxy {
                             None => {
                                 let not_before = Some((plane.now(), strictness));
                                 let source = Source::Origin;
-                                boarding.push(Passenger { at, not_before, source });
+                                boarding.push(Passenger { not_before, source, ..passenger });
                             }
                         }
                     }
@@ -234,15 +241,19 @@ impl Proxy {
     ) -> Result<Vec<Waiting>, Unable> {
         let engine = &self.engine;
         let mut waiting = Vec::with_capacity(boarding.len());
+        let mut unable = None;
         let (mut anywhere, mut from_origin) = (Vec::new(), Vec::new());
         for &passenger in boarding {
-            let Passenger { at, not_before, source } = passenger;
+            let Passenger { at, not_before, source, .. } = passenger;
             let Some(one) = wanted.get_mut(at) else { continue };
-            let board = engine.flights.board(&one.key, engine.plane(), not_before, Charge::Nothing);
+            let board = engine.flights.board(&one.key, engine.plane(), not_before, Charge::Piece);
             let (takeoff, waiter) = match board {
                 Err(error) => {
-                    let outcome = Outcome::Failed(error);
-                    one.piece = Some(self.stand_in(listed, one, outcome, Served::Miss)?);
+                    match self.stand_in(listed, one, Outcome::Failed(error), Served::Miss) {
+                        Ok(piece) => one.piece = Some(piece),
+                        // Those who have joined a flight that was boarded before are not let down.
+                        Err(error) => unable = Some(error),
+                    }
                     continue;
                 }
                 Ok(Boarding::Follow(waiter)) => {
@@ -258,7 +269,10 @@ impl Proxy {
                 one.piece = Some(Piece::of(stored, Served::Hit));
                 continue;
             }
-            let leg = self.leg(listed, one.unit, &lookup, takeoff)?;
+            let Ok(leg) = self.leg(listed, one.unit, &lookup, takeoff) else {
+                unable = Some(Unable::Whole);
+                continue;
+            };
             match source {
                 Source::Anywhere => anywhere.push(leg),
                 Source::Origin => from_origin.push(leg),
@@ -274,7 +288,7 @@ impl Proxy {
             let standing = Standing::of_client(legs.iter().all(has_stand_in));
             self.leave(listed, legs, source, standing);
         }
-        Ok(waiting)
+        unable.map_or(Ok(waiting), Err)
     }
 
     fn leg(
@@ -374,6 +388,15 @@ impl Proxy {
         let pieces: Option<Vec<&Piece>> = wanted.iter().map(|one| one.piece.as_ref()).collect();
         let pieces = pieces.ok_or(Unable::Whole)?;
         let now = self.engine.clock.now();
+        // What was found before the others were waited for may have been purged meanwhile.
+        let still_serves = |piece: &&Piece| {
+            let stored = Arc::clone(&piece.stored);
+            !matches!(piece.served, Served::Hit | Served::Stale)
+                || serve_at_once(&self.engine.judge_piece(listed, stored, now)).is_some()
+        };
+        if forwarded.is_some() && !pieces.iter().all(still_serves) {
+            return Err(Unable::Whole);
+        }
         let (served, status) = self.told(&pieces, forwarded, now);
         let operation = Some(Arc::clone(&listed.operation));
         let hand = if served == Served::Miss { Hand::First } else { Hand::Second };
@@ -385,8 +408,9 @@ impl Proxy {
         }
         let decomposition = listed.decomposition().ok_or(Unable::Whole)?;
         let mut parts = Vec::with_capacity(pieces.len());
-        for piece in &pieces {
-            parts.push((piece.stored.body.kept(), piece.stored.body.layout(decomposition)?));
+        for (one, piece) in wanted.iter().zip(&pieces) {
+            let body = &piece.stored.body;
+            parts.push((body.kept(), body.layout(decomposition, &one.unit.id)?));
         }
         let filled = parts.iter().filter(|(_, layout)| layout.items() > 0).count();
         let sequence = match self.engine.habits.sequence(index, units, different) {
@@ -457,6 +481,8 @@ struct Passenger {
     at: usize,
     not_before: Option<(Moment, Strictness)>,
     source: Source,
+    /// Whether it has been on a flight of another's that was not its own to fail.
+    has_tried: bool,
 }
 
 /// One thing on a flight.

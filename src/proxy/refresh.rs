@@ -123,8 +123,10 @@ impl Proxy {
         if !errand.may_refresh() || !engine.is_due_ahead(stored, engine.clock.now()) {
             return;
         }
-        let Ok(admission) = engine.gate.try_enter(Priority::RefreshAhead) else { return };
         let key = engine.flight_key(errand);
+        if engine.flights.is_under_way(&key) || !engine.has_room(Priority::RefreshAhead) {
+            return;
+        }
         let board = engine.flights.board(&key, engine.plane(), None, Charge::Fetch);
         let Ok(Boarding::Lead(takeoff, _)) = board else { return };
         match engine.look_up(errand) {
@@ -133,7 +135,7 @@ impl Proxy {
                 takeoff.land(Outcome::Stored(newer, None));
             }
             _ => {
-                let by = (Source::Origin, Standing::Admitted(admission));
+                let by = (Source::Origin, Standing::Behind(Priority::RefreshAhead));
                 self.depart(errand, Some(Arc::clone(stored)), by, takeoff);
             }
         }
@@ -176,26 +178,29 @@ impl Proxy {
     fn refetch_pieces(&self, pieces: Vec<Piece>) {
         let engine = &self.engine;
         let Some(listed) = pieces.first().map(|piece| Arc::clone(&piece.listed)) else { return };
-        // Let in first: whoever boards a flight in the meantime must not be left behind.
-        let Ok(admission) = engine.gate.try_enter(Priority::AfterPurge) else { return };
+        if !engine.has_room(Priority::AfterPurge) {
+            return;
+        }
         let mut legs = Vec::new();
         for Piece { unit, errand, stored, .. } in pieces {
             let key = &errand.question.key;
-            let board = engine.flights.board(key, engine.plane(), None, Charge::Nothing);
+            let board = engine.flights.board(key, engine.plane(), None, Charge::Piece);
             if let Ok(Boarding::Lead(takeoff, _)) = board {
                 legs.push(Leg { errand, unit, previous: Some(stored), takeoff, lease: None });
             }
         }
-        self.leave(&listed, legs, Source::Anywhere, Standing::Admitted(admission));
+        self.leave(&listed, legs, Source::Anywhere, Standing::Behind(Priority::AfterPurge));
     }
 
     fn refetch(&self, errand: &Errand, stored: Arc<StoredResponse>) {
         let engine = &self.engine;
-        let Ok(admission) = engine.gate.try_enter(Priority::AfterPurge) else { return };
+        if !engine.has_room(Priority::AfterPurge) {
+            return;
+        }
         let key = engine.flight_key(errand);
         let board = engine.flights.board(&key, engine.plane(), None, Charge::Fetch);
         if let Ok(Boarding::Lead(takeoff, _)) = board {
-            let by = (Source::Anywhere, Standing::Admitted(admission));
+            let by = (Source::Anywhere, Standing::Behind(Priority::AfterPurge));
             self.depart(errand, Some(stored), by, takeoff);
         }
     }

@@ -24,7 +24,7 @@ const MAX_UNITS: usize = 999;
 
 /// Options that look at one item at a time, or that are known to change nothing here. (`$top` and
 /// `$skip` are looked at as what they let through.)
-const BY_ITEM: [&str; 5] = ["api-version", "$select", "$filter", "$top", "$skip"];
+const BY_ITEM: [&str; 4] = ["api-version", "$filter", "$top", "$skip"];
 
 /// A question for a list, understood.
 #[derive(Clone, Debug)]
@@ -63,11 +63,25 @@ pub(super) struct Rest<'a> {
 /// where it is not certain that its answer comes apart.
 pub(super) fn max_items(
     options: &QueryOptions,
+    decomposition: &Decomposition,
     prefer: Option<&str>,
     answered_whole: usize,
 ) -> Option<usize> {
-    let is_by_item = options.iter().all(|(name, _)| BY_ITEM.contains(&name));
+    let is_by_item = options.iter().all(|(name, value)| match name {
+        "$select" => value.is_some_and(|selected| names_things(selected, decomposition)),
+        name => BY_ITEM.contains(&name),
+    });
     (is_by_item && prefer.is_none() && answered_whole > 0).then_some(answered_whole)
+}
+
+/// Whether what is selected still names the things: what does not cannot be taken apart. Of a
+/// collection it is members of the items that are selected, else of the object around them.
+fn names_things(selected: &str, decomposition: &Decomposition) -> bool {
+    let has = |name: &str| selected.split([',', ' ', '+']).any(|selected| selected == name);
+    match &*decomposition.items {
+        [only] if **only == *"value" => has(&decomposition.item_id) || has("*"),
+        arrays => arrays.iter().all(|array| has(array)) || has("*"),
+    }
 }
 
 /// The units of a list; `None` where one of its elements does not name anything with certainty.
@@ -76,7 +90,7 @@ pub(super) fn units(elements: Vec<Box<str>>, decomposition: &Decomposition) -> O
         return None;
     }
     let is_text = |element: &str| element.starts_with('"');
-    let mut units: Vec<Unit> = Vec::with_capacity(elements.len());
+    let mut units: Vec<(Id, String)> = Vec::with_capacity(elements.len());
     let are_texts = elements.first().is_some_and(|first| is_text(first));
     if elements.iter().any(|element| is_text(element) != are_texts) {
         // A number and the text that writes it name one thing in two ways.
@@ -86,19 +100,22 @@ pub(super) fn units(elements: Vec<Box<str>>, decomposition: &Decomposition) -> O
         let id = id_of(&text, decomposition)?;
         match units.last_mut() {
             // What is said of one thing may be said over all elements that name it.
-            Some(last) if last.id == id && decomposition.list_id.is_some() => {
-                last.text = format!("{},{text}", last.text).into();
+            Some((last, texts)) if *last == id && decomposition.list_id.is_some() => {
+                texts.push(',');
+                texts.push_str(&text);
             }
-            _ => units.push(Unit { id, text }),
+            _ => units.push((id, text.into())),
         }
     }
+    let units: Box<[Unit]> =
+        units.into_iter().map(|(id, text)| Unit { id, text: text.into() }).collect();
     // Of what is said of it at several places the origin may make one thing or several: it may sum
     // them, and whether places are beside each other may depend on what is found between.
     let mut named = HashSet::new();
     if decomposition.list_id.is_some() && !units.iter().all(|unit| named.insert(&unit.id)) {
         return None;
     }
-    Some(units.into())
+    Some(units)
 }
 
 fn id_of(element: &str, decomposition: &Decomposition) -> Option<Id> {
@@ -143,6 +160,26 @@ impl ListedQuestion {
     /// How many items an answer can show. Of one with more, the origin shows a part.
     pub const fn max_items(&self) -> usize {
         self.max_items
+    }
+
+    /// The same question for one thing of the list.
+    #[must_use]
+    pub fn only(&self, unit: &Unit) -> Self {
+        Self {
+            operation: Arc::clone(&self.operation),
+            stem: self.stem.clone(),
+            units: [unit.clone()].into(),
+            max_items: self.max_items,
+            body: self.body.clone(),
+            path_and_query: self.path_and_query.clone(),
+            headers: self.headers.clone(),
+            rest: self.rest.clone(),
+        }
+    }
+
+    /// Whether the client asks for no less than what the server shows at once.
+    pub const fn shows_a_whole_page(&self) -> bool {
+        self.max_items > MAX_UNITS
     }
 
     /// What the question is beside its list: the same for all that can be asked together.

@@ -6,7 +6,7 @@
 //!
 //! Nor does anything say how an origin that sorts sorts texts: 9000 comes before 82000 as a number
 //! and behind it as a text, and letter case and punctuation may count or not. So an answer shows that
-//! nothing was sorted only where it is in none of these orders, and two things are known to be
+//! nothing was sorted only where it is in none of these orders, up or down, and two things are known to be
 //! answered in ascending order only where all of them agree.
 
 use std::cmp::Ordering;
@@ -60,8 +60,10 @@ pub fn surely_before(a: &Id, b: &Id) -> bool {
 
 /// Whether items may have been sorted.
 fn may_be_sorted(items: &Items) -> bool {
-    let is_sorted =
-        |sort: fn(&Id, &Id) -> Ordering| items.list.is_sorted_by(|a, b| sort(&a.id, &b.id).is_le());
+    let is_sorted = |sort: fn(&Id, &Id) -> Ordering| {
+        items.list.is_sorted_by(|a, b| sort(&a.id, &b.id).is_le())
+            || items.list.is_sorted_by(|a, b| sort(&a.id, &b.id).is_ge())
+    };
     SORTS.into_iter().any(is_sorted)
 }
 
@@ -81,6 +83,8 @@ pub struct Evidence {
     pub order: Option<Order>,
     /// Of repetitions.
     pub repeats: Option<Repeats>,
+    /// How many different things it has items of.
+    pub things: usize,
 }
 
 /// The items of each thing, by array: the first unbroken run of them.
@@ -126,7 +130,8 @@ pub(super) fn of<'a>(
     let (orders, repeats): (Vec<_>, Vec<_>) = fitting.into_iter().unzip();
     let order = only(&orders)
         .filter(|order| *order == Order::Ascending || !arrays.iter().all(may_be_sorted));
-    Ok((Evidence { order, repeats: only(&repeats) }, blocks))
+    let things = blocks.iter().map(HashMap::len).max().unwrap_or_default();
+    Ok((Evidence { order, repeats: only(&repeats), things }, blocks))
 }
 
 /// What all ways that fit have in common.

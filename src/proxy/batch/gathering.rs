@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HeaderName,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE,
+    HeaderName,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
@@ -203,17 +204,22 @@ impl Gathering {
         let (head, body) = response.into_parts();
         let limits = &self.engine.config.limits;
         let mut body = DecodedBody::new(&head.headers, body);
-        let whole = match body.read_to_end(limits.stored_body_bytes).await {
-            Ok(Some(whole)) => whole,
+        let within = self.engine.config.origin.fetch_timeout;
+        let reading = body.read_to_end(limits.stored_body_bytes);
+        let whole = match tokio::time::timeout(within, reading).await {
+            Ok(Ok(Some(whole))) => whole,
             // Each by itself is smaller, or streams.
-            Ok(None) => return ask_each(parts),
-            Err(error) => return fail_all(parts, &OriginError::Broken(error.into())),
+            Ok(Ok(None)) => return ask_each(parts),
+            Ok(Err(error)) => return fail_all(parts, &OriginError::Broken(error.into())),
+            Err(_) => return fail_all(parts, &OriginError::Timeout),
         };
         if !head.status.is_success() {
             for part in parts.into_values() {
                 let mut response = Response::new(full(whole.clone()));
                 *response.status_mut() = head.status;
                 *response.headers_mut() = head.headers.clone();
+                // It was taken off.
+                response.headers_mut().remove(CONTENT_ENCODING);
                 let _ = part.answer.send(Answer::Said(Ok(response).into()));
             }
             return;
@@ -241,7 +247,7 @@ impl Gathering {
 impl FetchOrigin for Member {
     fn fetch<'a>(&'a self, leave: Leave, departing: Departing<'a>) -> Asked<'a> {
         let gathering = &self.gathering;
-        if let Standing::Admitted(_) = leave.standing {
+        if let Standing::Behind(_) = leave.standing {
             // Nobody waits for it, and it may take longer than the batch.
             return gathering.origin.fetch(leave, departing);
         }

@@ -70,9 +70,11 @@ pub(super) fn request_of(
 impl OperationErrand {
     /// Whether it is for one thing of a list, and this is the answer of an origin that leaves it out.
     fn leaves_out(&self, body: &StoredBody) -> bool {
-        let decomposition = self.operation.decomposition.as_ref();
-        let layout = decomposition.and_then(|decomposition| body.layout(decomposition).ok());
-        matches!(self.part, Part::Piece) && layout.is_some_and(|layout| layout.items() == 0)
+        let (Part::Piece(id), Some(decomposition)) = (&self.part, &self.operation.decomposition)
+        else {
+            return false;
+        };
+        body.layout(decomposition, id).is_ok_and(|layout| layout.items() == 0)
     }
 }
 
@@ -192,18 +194,19 @@ impl Fetch<'_> {
         head: &Parts,
         exchange: Exchange,
     ) -> Outcome {
-        let freshness =
-            match self.engine.freshness_of(errand, previous.status, &head.headers, exchange) {
-                Ok(freshness) => freshness,
-                Err(reason) => {
-                    return Outcome::Unstored(Arc::new(UnstoredResponse {
-                        status: previous.status,
-                        headers: previous.headers.clone(),
-                        body: Arc::clone(&previous.body),
-                        reason,
-                    }));
-                }
-            };
+        let is_absent = previous.status == StatusCode::OK && errand.leaves_out(&previous.body);
+        let status = if is_absent { StatusCode::NOT_FOUND } else { previous.status };
+        let freshness = match self.engine.freshness_of(errand, status, &head.headers, exchange) {
+            Ok(freshness) => freshness,
+            Err(reason) => {
+                return Outcome::Unstored(Arc::new(UnstoredResponse {
+                    status: previous.status,
+                    headers: previous.headers.clone(),
+                    body: Arc::clone(&previous.body),
+                    reason,
+                }));
+            }
+        };
         let mut newer = kept_of(&head.headers, exchange);
         // The body was understood as what it was said to be.
         newer.remove(CONTENT_TYPE);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
-use http::header::{ETAG, LAST_MODIFIED};
+use http::header::{CONTENT_LOCATION, ETAG, HeaderName, LAST_MODIFIED};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
@@ -28,7 +28,7 @@ use super::{Fetch, Misconfirmed, finish};
 use crate::answer::Answer;
 use crate::answer::pieces::{Piece, TakenApart, Unfit, take_apart};
 use crate::caching::lifetime::Exchange;
-use crate::caching::storability::{self, Unstorable};
+use crate::caching::storability::Unstorable;
 use crate::clock::Timestamp;
 use crate::dependency;
 use crate::dependency::Id;
@@ -38,8 +38,20 @@ use crate::purge::{LastFoundUsable, Stamp};
 use crate::stored_response::{StoredBody, StoredResponse};
 use crate::tag::TagSet;
 
+/// Fields that are about the answer of which a piece is one.
+const OF_THE_WHOLE: [HeaderName; 7] = [
+    ETAG,
+    LAST_MODIFIED,
+    CONTENT_LOCATION,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
+
 /// Gets what a party misses, and lands its flights.
 pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party, source: Source) {
+    let waits = party.waits();
     let Party { listed, legs, standing } = party;
     let consulting = legs.into_iter().map(|leg| async {
         let errand = Errand::Operation(Arc::clone(&leg.errand));
@@ -57,7 +69,8 @@ pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party
             Consulted::Elsewhere { previous } => {
                 leg.previous = previous;
                 let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
-                tokio::spawn(follow(engine, origin, Arc::clone(&listed), leg));
+                let followed = follow(engine, origin, Arc::clone(&listed), leg, waits);
+                tokio::spawn(followed);
             }
         }
     }
@@ -70,12 +83,13 @@ async fn follow(
     origin: Arc<dyn FetchOrigin>,
     listed: Arc<ListedErrand>,
     leg: Leg,
+    waits: bool,
 ) {
     let errand = Errand::Operation(Arc::clone(&leg.errand));
     match engine.await_elsewhere(&errand, leg.previous.clone()).await {
         Consulted::Found(stored) => leg.takeoff.land(Outcome::Found(stored)),
         _ => {
-            let standing = Standing::of_client(false);
+            let standing = Standing::of_client(!waits);
             submit(engine, origin, Party { listed, legs: vec![leg], standing }).await;
         }
     }
@@ -110,24 +124,24 @@ fn call(
     Opening { listed, linger, standing }: Opening,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
+        let max_ids = engine.max_ids(&listed);
         let kind = listed.question.kind().digest();
-        let mut seat = Seat { engine: &engine, kind, has_left: false };
+        let mut seat = Seat { engine: &engine, kind, state: SeatState::Waiting };
         if !linger.is_zero() {
             tokio::time::sleep(linger).await;
         }
         let permit = match engine.flights.permit() {
             Ok(permit) => permit,
-            Err(error) => return land_all(engine.merger.give_up(kind), &Outcome::Failed(error)),
+            Err(error) => return land_all(seat.give_up(), &Outcome::Failed(error)),
         };
         let leave = || {
-            let (mut leaving, are_others_left) = engine.merger.depart(kind, max_ids);
-            seat.has_left = true;
+            let (mut leaving, others) = engine.merger.depart(kind, max_ids);
+            seat.state = SeatState::Left;
             leaving.extend(engine.riders(&listed, different(&leaving).len()));
-            if are_others_left {
+            if let Some(waits) = others {
                 let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
                 let (listed, linger) = (Arc::clone(&listed), Duration::ZERO);
-                let standing = Standing::of_client(false);
+                let standing = Standing::of_client(!waits);
                 tokio::spawn(call(engine, origin, Opening { listed, linger, standing }));
             }
             leaving
@@ -135,11 +149,13 @@ fn call(
         let has_waited = matches!(standing, Standing::Client(Patience::Waits));
         let (mut parties, verdict) = ask(&engine, &*origin, &listed, standing, leave).await;
         drop(permit);
-        if !seat.has_left {
-            parties = engine.merger.give_up(kind);
+        if seat.state == SeatState::Waiting {
+            parties = seat.give_up();
         }
         drop(seat);
-        if parties.is_empty() || has_waited || !matches!(verdict, Verdict::Failed(_)) {
+        let was_refused =
+            matches!(&verdict, Verdict::Failed(error) if !error.may_have_been_asked());
+        if has_waited || !was_refused {
             return conclude(&engine, &origin, parties, verdict).await;
         }
         // Whoever joined a call that would not wait may wait all the same.
@@ -175,15 +191,33 @@ fn call_alone(
 struct Seat<'a> {
     engine: &'a Engine,
     kind: u128,
-    has_left: bool,
+    state: SeatState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SeatState {
+    /// The call is open.
+    Waiting,
+    /// It has left.
+    Left,
+    /// It will not leave.
+    GivenUp,
+}
+
+impl Seat<'_> {
+    /// Those who have waited for a call that will not leave; once, since another may be open by then.
+    fn give_up(&mut self) -> Vec<Party> {
+        self.state = SeatState::GivenUp;
+        self.engine.merger.give_up(self.kind)
+    }
 }
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        match self.has_left {
-            true => self.engine.merger.end(self.kind),
-            // It will not leave: nobody is to wait for it.
-            false => drop(self.engine.merger.give_up(self.kind)),
+        match self.state {
+            SeatState::Waiting => drop(self.give_up()),
+            SeatState::Left => self.engine.merger.end(self.kind),
+            SeatState::GivenUp => {}
         }
     }
 }
@@ -269,8 +303,10 @@ async fn exchange<'p>(
         Ok(whole) if head.status == StatusCode::OK => {
             examine(engine, listed, asked, head, whole, exchange).await
         }
-        // How an origin says that there is nothing of the kind is not known of a part of a list.
-        Ok(_) if storability::is_absent(head.status) => Verdict::Unfit(Unfit::Unstorable),
+        // Nothing was asked about that could be confirmed.
+        Ok(_) if head.status == StatusCode::NOT_MODIFIED => {
+            Verdict::Failed(ProxyError::OriginBroken)
+        }
         Ok(whole) => Verdict::Refused(Arc::new(UnstoredResponse {
             status: head.status,
             headers: kept_of(&head.headers, exchange),
@@ -370,7 +406,7 @@ async fn conclude(
         verdict => verdict,
     };
     let may_be_ones_own = match &verdict {
-        Verdict::Refused(answer) => answer.status.is_client_error(),
+        Verdict::Refused(answer) => is_about_things(answer.status),
         Verdict::Unfit(_) => true,
         Verdict::Pieces(..) | Verdict::Lone(_) | Verdict::Failed(_) => false,
     };
@@ -382,14 +418,36 @@ async fn conclude(
     }
     let outcome = match verdict {
         Verdict::Pieces(..) | Verdict::Lone(_) => Outcome::Undivided,
+        // Of several things it is not known which it is about, and others may wait for one of them:
+        // each is to hear what the origin says of its own list.
+        Verdict::Refused(answer) if answer.status.is_client_error() && !is_throttled(&answer) => {
+            Outcome::Undivided
+        }
         Verdict::Refused(answer) => Outcome::Unstored(answer),
         Verdict::Failed(error) => Outcome::Failed(error),
         Verdict::Unfit(unfit) => {
+            if unfit == Unfit::Unstorable {
+                let legs = parties.iter().flat_map(|party| party.legs.iter());
+                legs.filter_map(|leg| leg.previous.as_ref()).for_each(|old| engine.unshare(old));
+            }
             parties.iter().for_each(|party| engine.leaves_whole(&party.listed, unfit));
             Outcome::Undivided
         }
     };
     land_all(parties, &outcome);
+}
+
+/// Whether an error may be about one of the things that were asked for, and not about the origin.
+fn is_about_things(status: StatusCode) -> bool {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => false,
+        StatusCode::INTERNAL_SERVER_ERROR | StatusCode::NOT_IMPLEMENTED => true,
+        status => status.is_client_error(),
+    }
+}
+
+fn is_throttled(answer: &UnstoredResponse) -> bool {
+    answer.status == StatusCode::TOO_MANY_REQUESTS
 }
 
 fn land_all(parties: Vec<Party>, outcome: &Outcome) {
@@ -428,10 +486,16 @@ fn land(engine: &Engine, parties: Vec<Party>, kept: Vec<Arc<StoredResponse>>) {
 }
 
 impl Engine {
+    /// How many things one call asks for at most: no more than its answer is sure to show.
+    fn max_ids(&self, listed: &ListedErrand) -> usize {
+        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
+        let shown = listed.question.max_items().saturating_sub(1);
+        max_ids.min(shown).min(self.habits.page_items(listed.operation.index)).max(1)
+    }
+
     /// What is about to expire, as far as there is room for it beside so many others.
     fn riders(&self, listed: &Arc<ListedErrand>, others: usize) -> Option<Party> {
-        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
-        let room = max_ids.saturating_sub(others);
+        let room = self.max_ids(listed).saturating_sub(others);
         let now = self.clock.now();
         let mut legs = Vec::new();
         for Rider { listed, unit } in self.merger.take_riders(listed.question.kind().digest()) {
@@ -442,7 +506,7 @@ impl Engine {
                 continue;
             }
             let key = &errand.question.key;
-            let board = self.flights.board(key, self.plane(), None, Charge::Nothing);
+            let board = self.flights.board(key, self.plane(), None, Charge::Piece);
             if let Ok(Boarding::Lead(takeoff, _)) = board {
                 let previous = lookup.previous().cloned();
                 legs.push(Leg { errand, unit, previous, takeoff, lease: None });
@@ -464,10 +528,7 @@ impl Engine {
         let asked: Vec<&Id> = units.iter().map(|unit| &unit.id).collect();
         let body = whole.body.kept();
         let taken = take_apart(body, &asked, decomposition, listed.question.max_items());
-        if let Err(Unfit::Page(items)) = taken {
-            self.habits.note_page(index, items);
-        }
-        let taken = taken?;
+        let taken = taken.inspect_err(|unfit| self.note_unfit(listed, *unfit))?;
         self.habits.learn(index, taken.evidence, self.clock.now())?;
         let different = self.habits.different(index, units, self.clock.now());
         for (piece, position) in taken.pieces.iter().zip(different.unwrap_or_default()) {
@@ -492,8 +553,7 @@ impl Engine {
         exchange: Exchange,
     ) -> Result<Arc<StoredResponse>, Unfit> {
         let mut headers = kept_of(of_whole, exchange);
-        // They are about the whole of which this is a piece.
-        for name in [ETAG, LAST_MODIFIED] {
+        for name in OF_THE_WHOLE {
             headers.remove(name);
         }
         let status = if piece.is_absent() { StatusCode::NOT_FOUND } else { StatusCode::OK };
@@ -510,12 +570,20 @@ impl Engine {
         }))
     }
 
+    /// Learns from an answer that cannot be taken apart.
+    fn note_unfit(&self, listed: &ListedErrand, unfit: Unfit) {
+        // Where the client asks for a part, a page is of its own making.
+        if let Unfit::Page(items) = unfit
+            && listed.question.shows_a_whole_page()
+        {
+            self.habits.note_page(listed.operation.index, items);
+        }
+    }
+
     /// Notes that the answer for a party's list cannot be taken apart.
     fn leaves_whole(&self, listed: &ListedErrand, unfit: Unfit) {
         let operation = &listed.operation;
-        if let Unfit::Page(items) = unfit {
-            self.habits.note_page(operation.index, items);
-        }
+        self.note_unfit(listed, unfit);
         tracing::warn!(
             reason = unfit.as_str(),
             operation = &*operation.name,

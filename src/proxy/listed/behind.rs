@@ -28,19 +28,25 @@ impl Proxy {
             wanted.iter().any(|one| one.piece.as_ref().is_some_and(is))
         };
         self.count_hits(listed, wanted);
-        let admission = if any(&is_stale) {
-            engine.gate.try_enter(Priority::Revalidation)
+        let priority = if any(&is_stale) {
+            Priority::Revalidation
         } else if any(&|piece| is_ending(piece) && engine.is_due_ahead(&piece.stored, now)) {
-            engine.gate.try_enter(Priority::RefreshAhead)
+            Priority::RefreshAhead
         } else {
             if any(&is_ending) {
                 self.note_riders(listed, wanted, &is_ending);
             }
             return;
         };
-        let Ok(admission) = admission else { return };
-        let legs = self.board_behind(listed, wanted, &|piece| is_stale(piece) || is_ending(piece));
-        self.leave(listed, legs, Source::Anywhere, Standing::Admitted(admission));
+        let is_meant = |piece: &Piece| is_stale(piece) || is_ending(piece);
+        let is_for_now = |one: &Wanted<'_>| {
+            one.piece.as_ref().is_some_and(is_meant) && !engine.flights.is_under_way(&one.key)
+        };
+        if !wanted.iter().any(is_for_now) || !engine.has_room(priority) {
+            return;
+        }
+        let legs = self.board_behind(listed, wanted, &is_meant);
+        self.leave(listed, legs, Source::Anywhere, Standing::Behind(priority));
     }
 
     /// Notes what is about to expire, for calls that go anyway.
@@ -53,7 +59,8 @@ impl Proxy {
         let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
         let ending = wanted.iter().filter(|one| one.piece.as_ref().is_some_and(is_ending));
         let riders = ending.map(|one| {
-            (one.key.digest(), Rider { listed: Arc::clone(listed), unit: one.unit.clone() })
+            let rider = || Rider { listed: listed.only(one.unit), unit: one.unit.clone() };
+            (one.key.digest(), rider)
         });
         self.engine.merger.note(listed.question.kind().digest(), max_ids, riders);
     }
@@ -68,7 +75,7 @@ impl Proxy {
         let engine = &self.engine;
         let mut legs = Vec::new();
         for one in wanted.iter().filter(|one| one.piece.as_ref().is_some_and(is_meant)) {
-            let board = engine.flights.board(&one.key, engine.plane(), None, Charge::Nothing);
+            let board = engine.flights.board(&one.key, engine.plane(), None, Charge::Piece);
             if let Ok(Boarding::Lead(takeoff, _)) = board
                 && let Ok(leg) = self.leg(listed, one.unit, &one.lookup, takeoff)
             {
@@ -87,9 +94,12 @@ impl Proxy {
         if engine.hottest.is_off() || !is_counted || !is_sampled() {
             return;
         }
-        let Some(one) = wanted.get(rand::random_range(0..wanted.len().max(1))) else { return };
+        let one = wanted.get(rand::random_range(0..wanted.len().max(1)));
+        let is_hit =
+            |one: &&Wanted<'_>| one.piece.as_ref().is_some_and(|piece| piece.served == Served::Hit);
+        let Some(one) = one.filter(is_hit) else { return };
         engine.hottest.count(one.key.digest(), || {
-            let (listed, unit) = (Arc::clone(listed), one.unit.clone());
+            let (listed, unit) = (listed.only(one.unit), one.unit.clone());
             Some(Hot::Piece { errand: listed.alone(&unit)?, listed, unit })
         });
     }

@@ -32,17 +32,27 @@ impl ListedErrand {
         Strictness::of(Some(self.operation.class))
     }
 
+    /// The same, for one thing of the list: to be kept for longer than its request, without the rest.
+    pub fn only(&self, unit: &Unit) -> Arc<Self> {
+        Arc::new(Self {
+            operation: Arc::clone(&self.operation),
+            question: self.question.only(unit),
+            asker: self.asker.clone(),
+            public_root: self.public_root.clone(),
+        })
+    }
+
     /// The errand for one thing of the list.
     pub fn alone(&self, unit: &Unit) -> Option<Arc<OperationErrand>> {
         let question = self.question.alone(unit)?;
-        Some(Arc::new(self.errand(question, Part::Piece)))
+        Some(Arc::new(self.errand(question, Part::Piece(unit.id.clone()))))
     }
 
     /// The errand for the whole list, kept as it was asked.
     pub fn as_asked(self: &Arc<Self>) -> Option<Arc<OperationErrand>> {
         let question = self.question.as_asked()?;
         let part = match self.question.units() {
-            [_] => Part::Piece,
+            [unit] => Part::Piece(unit.id.clone()),
             _ => Part::WholeOf(Arc::clone(self)),
         };
         Some(Arc::new(self.errand(question, part)))

@@ -7,7 +7,7 @@
 //! was known ends it: the operation's answers stay whole for a while, and then it is learned anew.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -33,8 +33,9 @@ const FAILURES: u32 = 5;
 pub struct Habits {
     by_operation: Box<[Habit]>,
     undivided: Mutex<HashMap<u128, Timestamp>>,
-    /// How many of them there are: mostly none, which is known without the lock.
-    undivided_count: AtomicUsize,
+    /// When the last of them ends, in milliseconds since the epoch: mostly that is over, which is known
+    /// without the lock.
+    undivided_until: AtomicU64,
 }
 
 /// What is known of one operation's origin. Its parts are read by themselves: each stands alone.
@@ -42,6 +43,8 @@ pub struct Habits {
 struct Habit {
     order: AtomicU8,
     repeats: AtomicU8,
+    /// Whether an answer for several things has been seen, in a known order.
+    has_answered_several: AtomicBool,
     /// The fewest items that an answer was seen to be cut to.
     page_items: AtomicUsize,
     /// Answers in a row that could not be taken apart.
@@ -55,6 +58,7 @@ impl Default for Habit {
         Self {
             order: AtomicU8::new(UNKNOWN),
             repeats: AtomicU8::new(UNKNOWN),
+            has_answered_several: AtomicBool::new(false),
             page_items: AtomicUsize::new(usize::MAX),
             failures: AtomicU32::new(0),
             whole_until: AtomicU64::new(0),
@@ -109,7 +113,7 @@ impl Habits {
         Self {
             by_operation: (0..operations).map(|_| Habit::default()).collect(),
             undivided: Mutex::default(),
-            undivided_count: AtomicUsize::default(),
+            undivided_until: AtomicU64::new(0),
         }
     }
 
@@ -157,11 +161,14 @@ impl Habits {
         units: &[Unit],
         different: &[usize],
     ) -> Option<Vec<usize>> {
+        let habit = self.by_operation.get(operation)?;
+        if units.len() > 1 && !habit.has_answered_several.load(Ordering::Relaxed) {
+            return None;
+        }
         if is_ascending(units) {
-            // In this order every origin answers alike.
+            // As asked and sorted, it is the same.
             return Some((0..different.len()).collect());
         }
-        let habit = self.by_operation.get(operation)?;
         let repeats = match habit.repeats() {
             None if different.len() < units.len() => return None,
             repeats => repeats.unwrap_or(Repeats::Each),
@@ -184,6 +191,10 @@ impl Habits {
         let is_known = |habit: &Habit| habit.order().is_some();
         if !self.by_operation.get(operation).is_some_and(is_known) {
             units.sort_by(|a, b| b.id.cmp(&a.id));
+            // Neither up nor down: no origin that sorts answers so.
+            if let [first, second, ..] = units {
+                std::mem::swap(first, second);
+            }
         }
     }
 
@@ -196,11 +207,13 @@ impl Habits {
         let agrees =
             note(&habit.order, ORDERS, shown.order) & note(&habit.repeats, REPEATS, shown.repeats);
         if agrees {
+            habit.has_answered_several.fetch_or(shown.things > 1, Ordering::Relaxed);
             habit.failures.store(0, Ordering::Relaxed);
             return Ok(());
         }
         habit.order.store(UNKNOWN, Ordering::Relaxed);
         habit.repeats.store(UNKNOWN, Ordering::Relaxed);
+        habit.has_answered_several.store(false, Ordering::Relaxed);
         habit.whole_until.store((now + WHOLE_FOR).as_millis(), Ordering::Relaxed);
         Err(Unfit::Order)
     }
@@ -213,7 +226,7 @@ impl Habits {
 
     /// Notes that an answer of the operation was cut to so many items.
     pub fn note_page(&self, operation: usize, items: usize) {
-        if let Some(habit) = self.by_operation.get(operation) {
+        if let Some(habit) = self.by_operation.get(operation).filter(|_| items > 0) {
             habit.page_items.fetch_min(items, Ordering::Relaxed);
         }
     }
@@ -224,14 +237,12 @@ impl Habits {
     pub fn leave_whole(&self, operation: usize, list: &CacheKey, now: Timestamp) {
         let until = now + WHOLE_FOR;
         let mut undivided = self.undivided.lock();
-        if undivided.len() >= MAX_UNDIVIDED {
-            undivided.retain(|_, until| *until > now);
-        }
+        undivided.retain(|_, until| *until > now);
         if undivided.len() < MAX_UNDIVIDED {
             undivided.insert(list.digest(), until);
         }
-        self.undivided_count.store(undivided.len(), Ordering::Relaxed);
         drop(undivided);
+        self.undivided_until.fetch_max(until.as_millis(), Ordering::Relaxed);
         if let Some(habit) = self.by_operation.get(operation)
             && habit.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES
         {
@@ -242,7 +253,7 @@ impl Habits {
 
     /// Whether the answer for this list is known not to come apart.
     pub fn is_left_whole(&self, list: impl FnOnce() -> Option<CacheKey>, now: Timestamp) -> bool {
-        if self.undivided_count.load(Ordering::Relaxed) == 0 {
+        if self.undivided_until.load(Ordering::Relaxed) <= now.as_millis() {
             return false;
         }
         let Some(list) = list() else { return false };
@@ -272,12 +283,15 @@ mod tests {
     }
 
     fn shown(order: Option<Order>, repeats: Option<Repeats>) -> Evidence {
-        Evidence { order, repeats }
+        Evidence { order, repeats, things: 2 }
     }
 
     #[test]
     fn what_is_not_known_stays_whole() {
         let habits = Habits::new(1);
+        assert_eq!(sequence(&habits, &[1]), Some(vec![1]));
+        assert_eq!(sequence(&habits, &[1, 2, 3]), None);
+        habits.learn(0, shown(None, None), NOW).unwrap();
         assert_eq!(sequence(&habits, &[1, 2, 3]), Some(vec![1, 2, 3]), "the same either way");
         assert_eq!(sequence(&habits, &[2, 1]), None);
         assert_eq!(sequence(&habits, &[1, 1]), None);

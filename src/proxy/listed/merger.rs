@@ -3,7 +3,7 @@
 //! Of one kind is what differs in nothing but what is asked for: the same operation, parameters,
 //! channel, language and partition. A call is open until it leaves, and whatever is missed meanwhile
 //! joins it: while it lingers, which it does only where another call of its kind is under way, and
-//! while the gate before the origin holds it back. A lone request never waits.
+//! while the gate before the origin holds it back. A request alone of its kind never waits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Merger {
 }
 
 /// Kinds of which riders are known; past it all are forgotten.
-const MAX_KINDS: usize = 1_000;
+const MAX_KINDS: usize = 100;
 
 /// Something that is about to expire.
 #[derive(Clone)]
@@ -70,14 +70,14 @@ impl Merger {
         }
     }
 
-    /// Whether a call of this kind is open.
-    pub fn is_open(&self, kind: u128) -> bool {
-        self.kinds.lock().get(&kind).is_some_and(|kind| !kind.waiting.is_empty())
-    }
-
     /// Notes what the next call of its kind may take along, by whoever comes while nobody else does:
     /// a hit waits for nothing here.
-    pub fn note(&self, kind: u128, max_ids: usize, riders: impl Iterator<Item = (u128, Rider)>) {
+    pub fn note(
+        &self,
+        kind: u128,
+        max_ids: usize,
+        riders: impl Iterator<Item = (u128, impl FnOnce() -> Rider)>,
+    ) {
         let Some(mut kinds) = self.riders.try_lock() else { return };
         if kinds.len() >= MAX_KINDS && !kinds.contains_key(&kind) {
             kinds.clear();
@@ -85,7 +85,7 @@ impl Merger {
         let known = kinds.entry(kind).or_default();
         for (key, rider) in riders {
             if known.len() < max_ids {
-                known.insert(key, rider);
+                known.entry(key).or_insert_with(rider);
             }
         }
     }
@@ -95,15 +95,16 @@ impl Merger {
         self.riders.lock().remove(&kind).map(HashMap::into_values).into_iter().flatten().collect()
     }
 
-    /// Those who leave with one call for at most `max_ids` things, and whether others are left, for
-    /// whom another call is to be made.
-    pub fn depart(&self, kind: u128, max_ids: usize) -> (Vec<Party>, bool) {
+    /// Those who leave with one call for at most `max_ids` things; and where others are left, for whom
+    /// another call is to be made, whether one of them may wait for its turn.
+    pub fn depart(&self, kind: u128, max_ids: usize) -> (Vec<Party>, Option<bool>) {
         let mut kinds = self.kinds.lock();
-        let Some(kind) = kinds.get_mut(&kind) else { return (Vec::new(), false) };
+        let Some(kind) = kinds.get_mut(&kind) else { return (Vec::new(), None) };
         kind.under_way += 1;
         let (leaving, staying) = divide(std::mem::take(&mut kind.waiting), max_ids);
         kind.waiting = staying;
-        (leaving, !kind.waiting.is_empty())
+        let others = (!kind.waiting.is_empty()).then(|| kind.waiting.iter().any(Party::waits));
+        (leaving, others)
     }
 
     /// Notes that a call which had left has ended.
