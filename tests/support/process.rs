@@ -46,6 +46,10 @@ impl Running {
         Self { pid, stdout, stderr, status, _folder: None }
     }
 
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.pid);
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
