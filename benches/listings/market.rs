@@ -27,9 +27,7 @@ impl Market {
     pub(crate) fn open(views: usize) -> Self {
         let mut random = StdRng::seed_from_u64(SEED);
         let mut by_rank: Vec<usize> = (0..PRODUCTS).collect();
-        for at in (1..PRODUCTS).rev() {
-            by_rank.swap(at, random.random_range(0..=at));
-        }
+        shuffle(&mut by_rank, &mut random);
         let listings = (0..LISTINGS).map(|_| listing(&by_rank, &mut random)).collect();
         let popular = Zipf::new(LISTINGS);
         let mut view = || {
@@ -80,9 +78,7 @@ fn listing(by_rank: &[usize], random: &mut StdRng) -> Vec<usize> {
     times.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
     let mut listed: Vec<usize> =
         times.into_iter().take(PAGES * PAGE).map(|(_, position)| position).collect();
-    for at in (1..listed.len()).rev() {
-        listed.swap(at, random.random_range(0..=at));
-    }
+    shuffle(&mut listed, random);
     listed
 }
 
@@ -102,5 +98,11 @@ impl Zipf {
     fn pick(&self, random: &mut StdRng) -> usize {
         let at = random.random::<f64>() * self.0.last().unwrap();
         self.0.partition_point(|sum| *sum <= at).min(self.0.len() - 1)
+    }
+}
+
+pub(crate) fn shuffle(things: &mut [usize], random: &mut StdRng) {
+    for at in (1..things.len()).rev() {
+        things.swap(at, random.random_range(0..=at));
     }
 }
