@@ -132,7 +132,7 @@ impl Shop {
     }
 }
 
-/// How often each, the most frequent things first where there are many.
+/// How often each came.
 fn told<T: Ord + std::fmt::Display>(things: impl Iterator<Item = T>) -> String {
     let mut counts = BTreeMap::new();
     things.for_each(|thing| *counts.entry(thing).or_insert(0) += 1);
@@ -179,15 +179,15 @@ pub(crate) async fn measure(targets: &mut Targets) {
         "  requests at the origin: {came} in all, at most {most} in a second, {refused} refused"
     );
 
-    targets.at_most("requests in any second", most as f64, f64::from(ALLOWED), "");
+    targets.at_most("most at the origin in a second:", most as f64, f64::from(ALLOWED), "requests");
     let failed = stale.iter().filter(|shot| shot.told.status != 200).count();
-    targets.at_most("reads with a stale answer at hand that failed", failed as f64, 0.0, "");
+    targets.at_most("failed with a stale answer at hand:", failed as f64, 0.0, "reads");
     let throttled = misses.iter().filter(|shot| shot.told.status == 429).count();
-    targets.at_most("429s that reached a client", throttled as f64, 0.0, "");
+    targets.at_most("reached a client:", throttled as f64, 0.0, "429s");
     let is_unnamed =
         |shot: &&Shot<Told>| shot.told.status == 503 && shot.told.retry_after.is_empty();
     let unnamed = misses.iter().filter(is_unnamed).count();
-    targets.at_most("503s without Retry-After", unnamed as f64, 0.0, "");
+    targets.at_most("without Retry-After:", unnamed as f64, 0.0, "503s");
     let ratio = millis(limited.at(0.99)) / millis(free.at(0.99));
     targets.at_most("p99 of hits, limited over not,", ratio, 1.5, "times");
 }
