@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use csu_edge::config::Refresh;
 use csu_edge::config::{Config, OperationRule};
 use csu_edge::sandbox::{Pushed, Settings};
 use parking_lot::RwLock;
@@ -174,8 +175,10 @@ impl Run {
     async fn start(way: &Way, market: &Arc<Market>) -> Self {
         let pace = Pace::start();
         let settings = Settings { latency: LATENCY, products: PRODUCTS, ..Settings::default() };
-        let shop = Shop::open_with(pace.clock.clone(), settings, |config| {
+        let shop = Shop::with(settings, pace.clock.clone(), |config| {
             let mut rule = OperationRule { name: OPERATION.to_owned(), ..Default::default() };
+            // As shipped, whatever else the tests leave out.
+            config.refresh = Refresh::default();
             (way.change)(&mut rule, config);
             config.operations = vec![rule];
             config.origin.gate.max_wait = MAX_WAIT;
