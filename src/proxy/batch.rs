@@ -38,7 +38,7 @@ use crate::body::Body;
 use crate::config::BatchMode;
 use crate::error::ProxyError;
 use crate::odata::batch::{
-    Base, Batch, BatchError, Choice, Form, Item, Limits, Own, Preferences, Reply, Written,
+    Answer, Base, Batch, BatchError, Choice, Form, Item, Limits, Own, Preferences, Reply, Written,
     check_head, inherit,
 };
 use crate::origin::RequestBody;
@@ -352,21 +352,14 @@ impl Proxy {
                 return failed(None, ProxyError::OriginBroken, bypass);
             }
         };
-        let status = |reply: &(usize, StatusCode, Reply<'_>)| reply.1;
-        let of_origin = answers.iter().map(|answer| {
-            let status = answer.response.as_ref().map_or(StatusCode::OK, |told| told.status);
-            (answer.item, status, Reply::Verbatim(answer))
-        });
-        let of_ours = own.iter().map(|part| (part.item, part.status, part.reply(&received.batch)));
+        let of_origin = answers.iter().map(|answer| (answer.item, Reply::Verbatim(answer)));
+        let of_ours = own.iter().map(|part| (part.item, part.reply(&received.batch)));
         let mut replies: Vec<_> = of_origin.chain(of_ours).collect();
-        replies.sort_by_key(|(item, ..)| *item);
-        // The origin has stopped where it did not answer all.
-        let answered = answers.iter().map(|answer| answer.item).max().unwrap_or_default();
-        if answers.len() < sent.len() && !received.continues {
-            replies.retain(|(item, ..)| *item <= answered);
+        replies.sort_by_key(|(item, _)| *item);
+        if let Some(last) = last_answered(received, own, sent, &answers) {
+            replies.retain(|(item, _)| *item <= last);
         }
-        let replies = until_error(&replies, status, received.continues);
-        let replies: Vec<Reply<'_>> = replies.iter().map(|(.., reply)| *reply).collect();
+        let replies: Vec<Reply<'_>> = replies.into_iter().map(|(_, reply)| reply).collect();
         for name in [CONTENT_TYPE, CONTENT_LENGTH, CACHE_STATUS] {
             head.headers.remove(name);
         }
@@ -421,6 +414,29 @@ fn until_error<T>(parts: &[T], status: impl Fn(&T) -> StatusCode, continues: boo
     let first = parts.iter().position(|part| is_error(status(part)));
     let end = first.filter(|_| !continues).map_or(parts.len(), |first| first + 1);
     parts.get(..end).unwrap_or(parts)
+}
+
+/// Behind which part of a mixed batch nothing is answered, where it does not go on after an error.
+///
+/// Where the origin stopped is its own to say: a group that fails has several answers, of which the
+/// first is an error.
+fn last_answered(
+    received: &Received,
+    own: &[Part],
+    sent: &[usize],
+    answers: &[Answer],
+) -> Option<usize> {
+    if received.continues {
+        return None;
+    }
+    // In JSON they stand in any order.
+    let last = answers.iter().max_by_key(|answer| answer.item);
+    let has_failed =
+        |answer: &Answer| answer.response.as_ref().is_some_and(|told| is_error(told.status));
+    if answers.len() < sent.len() || last.is_some_and(has_failed) {
+        return Some(last.map_or(0, |answer| answer.item));
+    }
+    own.iter().find(|part| part.is_error()).map(|part| part.item)
 }
 
 /// How a batch of reads was answered, and what its client is told of that.
