@@ -12,7 +12,7 @@ mod support;
 
 use csu_edge::clock::Clock;
 use csu_edge::config::{BatchMode, Config};
-use csu_edge::sandbox::Sickness;
+use csu_edge::sandbox::{Settings, Sickness};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -205,6 +205,22 @@ async fn behind_an_error_nothing_is_answered_unless_the_client_goes_on() {
     goes_on.headers_mut().insert("prefer", "odata.continue-on-error".parse().unwrap());
     let got = answers(&shop.node.send(goes_on).await);
     assert_eq!(statuses(&got), [200, 400, 200]);
+}
+
+/// They had led to a path without a host, which is the origin's where the answer names it elsewhere.
+#[tokio::test]
+async fn links_to_the_next_page_lead_to_where_the_batch_was_sent() {
+    let settings = Settings { page_size: 2, ..Settings::default() };
+    let shop = Shop::with(settings, Clock::manual(START), |_| {}).await;
+    let parts = [price_part(&[FIRST, FIRST + 1, FIRST + 2]), product_part(FIRST)];
+    let root = format!("http://{}/Commerce/", shop.node.node.addresses().storefront);
+    for form in [as_json, as_multipart] {
+        for _ in 0..2 {
+            let got = answers(&shop.node.send(form(&parts)).await);
+            let link = got[0].1["@odata.nextLink"].as_str().unwrap();
+            assert!(link.starts_with(&root), "{link}");
+        }
+    }
 }
 
 /// Of a group that fails each request is answered. All but the first had been left out where what

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -141,10 +141,7 @@ impl Proxy {
             Taken::Late => return Err(Box::new(refused(None, ProxyError::RequestTimeout))),
             Taken::Broken => return Err(Box::new(refused(None, ProxyError::BadRequest))),
         };
-        let host = head.uri.authority().map(|authority| authority.as_str().to_owned());
-        let named = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        let authority = host.or_else(|| named.map(str::to_owned));
-        let base = Base { root: &self.engine.service_root, authority: authority.as_deref() };
+        let base = Base { root: &self.engine.service_root, authority: authority(&head) };
         let bounds = Limits { parts: limits.batch_parts, bytes: limits.keyed_body_bytes };
         let content_type = head.headers.get(CONTENT_TYPE).cloned();
         let content_type = content_type.unwrap_or(HeaderValue::from_static(""));
@@ -180,6 +177,9 @@ impl Proxy {
         *request.uri_mut() = part.target.clone().into();
         *request.headers_mut() = part.headers.clone();
         inherit(&received.head.headers, request.headers_mut());
+        // The links of its answer lead to where the batch was sent.
+        let host = authority(&received.head).and_then(|host| HeaderValue::from_str(host).ok());
+        request.headers_mut().extend(host.map(|host| (HOST, host)));
         // A part of a batch is not compressed.
         request.headers_mut().remove(ACCEPT_ENCODING);
         let Ok(Subject::Call(call)) = engine.classify(request.method(), request.uri()) else {
@@ -401,6 +401,14 @@ impl Part {
     fn reply<'p>(&'p self, batch: &'p Batch) -> Reply<'p> {
         let id = batch.items().get(self.item).and_then(|item| item.id.as_deref());
         Reply::Own(Own { id, status: self.status, headers: &self.headers, body: &self.body })
+    }
+}
+
+/// The client's `Host`, or `:authority` in HTTP/2.
+fn authority(head: &Parts) -> Option<&str> {
+    match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => head.headers.get(HOST)?.to_str().ok(),
     }
 }
 
