@@ -429,7 +429,7 @@ fn options(operation: Operation, is_odd: bool, random: &mut StdRng) -> Vec<Strin
 
 /// What signs a customer in: one for a month, one for good, and one for ten minutes, after which
 /// it is refused.
-fn token(account: &str) -> String {
+pub(crate) fn token(account: &str) -> String {
     let lives_s = match account {
         "2001" => Some(30 * 24 * 3_600),
         "2002" => None,

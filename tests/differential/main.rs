@@ -1,6 +1,6 @@
 //! What the node answers is what its origin would have answered: random lists are asked of both, and
 //! the answers are the same JSON, order included, while the node puts most of them together from
-//! what it has.
+//! what it has. So are random batches, of lists, other reads, writes and what is refused.
 //!
 //! The seed is printed. `CSU_EDGE_DIFFERENTIAL_SEED` gives it again: the lists and the changes are
 //! the same then, how requests overlap is not.
@@ -17,7 +17,10 @@ mod support;
 
 mod alike;
 mod asking;
+mod batches;
+mod batching;
 mod lists;
+mod parts;
 mod regressions;
 mod table;
 mod world;
@@ -25,13 +28,15 @@ mod world;
 use std::time::Duration;
 
 use csu_edge::clock::Clock;
-use csu_edge::config::{Config, OperationRule};
+use csu_edge::config::{BatchMode, Config, OperationRule};
 use csu_edge::operation::{Class, Identity};
 use csu_edge::sandbox::Settings;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use asking::{Pair, Tally, seed};
+use batches::Batches;
+use batching::{BatchTally, Both};
 use lists::{Lists, Operation};
 use support::node::{Running, START};
 use support::shop::Shop;
@@ -115,4 +120,73 @@ async fn an_origin_that_reads_a_table_is_answered_for_as_it_answers() {
     println!("{tally:?}, and the origin was asked for {asked_for}");
     assert!(2 * tally.put_together() > tally.lists, "most are put together from what there is");
     assert!(asked_for < tally.elements / 10 * 6, "the origin is asked for far less");
+}
+
+/// Nothing is served past its lifetime, of whatever class, nor where the gate is shut for a moment;
+/// and who is signed in is answered from the store, whatever is asked.
+fn in_time(config: &mut Config) {
+    by_identity(config);
+    for class in Class::ALL {
+        let lifetimes = config.classes.of_mut(class);
+        lifetimes.stale_while_revalidate = Duration::ZERO;
+        lifetimes.stale_if_error = Duration::ZERO;
+    }
+    config.operations.extend(batches::READS.map(|name| OperationRule {
+        name: name.to_owned(),
+        identity: Some(Identity::Token),
+        ..OperationRule::default()
+    }));
+}
+
+async fn while_all_changes_batches_are_answered(
+    mode: BatchMode,
+    settings: Settings,
+    worlds: usize,
+) -> BatchTally {
+    const NEW: usize = 12;
+    let seed = seed();
+    let (mut batches, mut random) = (Batches::new(seed), StdRng::seed_from_u64(!seed));
+    let shop = Shop::with(settings, Clock::manual(START), |config| {
+        in_time(config);
+        config.storefront.batch = mode;
+    })
+    .await;
+    let both = Both::new(&shop, seed);
+    let (mut tally, mut asked) = (BatchTally::default(), Vec::new());
+    for world in 0..worlds {
+        // Those of the world before once more, when something of them has changed.
+        let new = batches.take(NEW);
+        asked.extend(new.iter().cloned());
+        shop.node.clock.advance(world::pause(&mut random));
+        // What is asked while it changes may be answered either way, and leaves nothing behind.
+        let changing = async {
+            for _ in 0..1 + world % 4 {
+                world::change(&shop.sandbox, &mut random).await;
+            }
+        };
+        tokio::join!(both.stir(&asked), changing);
+        both.compare(&asked, &mut tally).await;
+        asked = new;
+    }
+    println!("{tally:?}");
+    tally
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_all_changes_every_batch_is_answered_as_the_origin_answers_it() {
+    let tally = while_all_changes_batches_are_answered(BatchMode::Batch, settings(), 12).await;
+    assert!(tally.hits > 10 && tally.partial > 60 && tally.passed > 10, "{tally:?}");
+    assert!(tally.cut_short > 5 && tally.writes > 40, "{tally:?}");
+    assert!(tally.asked_by_node < tally.asked_directly, "the origin is asked less: {tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn call_by_call_every_batch_is_answered_as_the_origin_answers_it() {
+    // Of long lists, the origin cuts pages.
+    let settings = Settings { page_size: 40, ..settings() };
+    let tally = while_all_changes_batches_are_answered(BatchMode::Calls, settings, 6).await;
+    assert!(
+        tally.hits > 5 && tally.partial > 15 && tally.asked_by_node > tally.asked_directly,
+        "{tally:?}"
+    );
 }
