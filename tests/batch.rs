@@ -16,7 +16,8 @@ use csu_edge::sandbox::{Settings, Sickness};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::node::{Got, START, post, request};
+use support::node::{Got, Running, START, post, request};
+use support::origin::{Origin, with_status};
 use support::shop::{CHANNEL, FIRST, Shop};
 
 const BATCH: &str = "/Commerce/$batch";
@@ -205,6 +206,35 @@ async fn behind_an_error_nothing_is_answered_unless_the_client_goes_on() {
     goes_on.headers_mut().insert("prefer", "odata.continue-on-error".parse().unwrap());
     let got = answers(&shop.node.send(goes_on).await);
     assert_eq!(statuses(&got), [200, 400, 200]);
+}
+
+#[tokio::test]
+async fn behind_an_error_that_is_stored_nothing_is_written() {
+    let origin = Origin::start(|_| with_status(StatusCode::NOT_FOUND, "{}")).await;
+    let node = Running::start(&origin.service_root(), |_| {}).await;
+    node.send(as_multipart(&[product_part(FIRST)])).await;
+    let before = origin.requests();
+    let create = ("POST", "Carts?api-version=7.3".to_owned(), Some(json!({})));
+    let parts = [product_part(FIRST), create.clone(), cart_part("1")];
+    let got = node.send(as_multipart(&parts)).await;
+    assert_eq!(got.cache_status(), "csu-edge; hit; detail=\"1/1\"");
+    assert_eq!(answers(&got), [(404, json!({}))]);
+    assert_eq!(origin.requests(), before, "nothing is sent");
+
+    // What stands before it is.
+    origin.answer(|seen| {
+        let head = "--b\r\ncontent-type: application/http\r\n\r\nHTTP/1.1 201 Created\r\n";
+        let body = format!("{head}content-type: application/json\r\n\r\n{{\"Id\":\"1\"}}\r\n--b--");
+        assert!(!seen.body.contains("GET"), "{}", seen.body);
+        let mut response = with_status(StatusCode::OK, body);
+        let kind = "multipart/mixed; boundary=b".parse().unwrap();
+        response.headers_mut().insert("content-type", kind);
+        response
+    });
+    let parts = [create, product_part(FIRST), cart_part("1")];
+    let got = node.send(as_multipart(&parts)).await;
+    assert_eq!(answers(&got), [(201, json!({"Id": "1"})), (404, json!({}))]);
+    assert_eq!(origin.requests(), before + 1);
 }
 
 /// They had led to a path without a host, which is the origin's where the answer names it elsewhere.

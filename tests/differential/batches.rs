@@ -134,7 +134,7 @@ impl Batches {
         let list = self.lists.take(1).remove(0).request;
         let random = &mut self.random;
         let says = match form {
-            Form::Json => random.random(),
+            Form::Json => random.random_ratio(1, 6),
             Form::Multipart => random.random_ratio(1, 60),
         };
         let (head, body) = list.into_parts();
