@@ -151,6 +151,10 @@ async fn while_all_changes_batches_are_answered(
         config.storefront.batch = mode;
     })
     .await;
+    // That the origin cuts pages shows in the first page that it cuts, of each operation.
+    for list in Lists::new(seed).one_of_each(60) {
+        shop.node.send(list.request).await;
+    }
     let both = Both::new(&shop, seed);
     let (mut tally, mut asked) = (BatchTally::default(), Vec::new());
     for world in 0..worlds {
@@ -174,8 +178,8 @@ async fn while_all_changes_batches_are_answered(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_all_changes_every_batch_is_answered_as_the_origin_answers_it() {
-    let tally = while_all_changes_batches_are_answered(BatchMode::Batch, settings(), 12).await;
-    assert!(tally.hits > 10 && tally.partial > 60 && tally.passed > 10, "{tally:?}");
+    let tally = while_all_changes_batches_are_answered(BatchMode::Batch, settings(), 10).await;
+    assert!(tally.hits > 10 && tally.partial > 40 && tally.passed > 10, "{tally:?}");
     assert!(tally.cut_short > 5 && tally.writes > 40, "{tally:?}");
     assert!(tally.asked_by_node < tally.asked_directly, "the origin is asked less: {tally:?}");
 }
