@@ -65,9 +65,6 @@ impl Tally {
         self.refused += usize::from(!got.status.is_success());
         // Of several things each is told of, unless they were taken whole.
         if list.different > 1 && !status.contains('/') {
-            if got.status.is_success() {
-                println!("WHOLE {status} {}", list.request.uri())
-            }
             self.whole += 1;
             if !got.is_hit() {
                 self.whole_elements += list.elements;

@@ -160,11 +160,7 @@ impl Gathering {
             Ok(response) => response,
             Err(error) => return fail_all(parts, &error),
         };
-        // What the origin says of the batch itself is no word on any of its parts.
-        let status = response.status();
-        if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
-            || status == StatusCode::NOT_IMPLEMENTED
-        {
+        if is_about_batches(response.status()) {
             let until = self.engine.clock.now() + REFUSED_FOR;
             self.engine.batches_refused_until.store(until.as_millis(), Ordering::Relaxed);
             return ask_each(parts);
@@ -274,6 +270,15 @@ fn of_head(part: &HeaderMap) -> HeaderMap {
         Some((name, value))
     });
     fields.collect()
+}
+
+/// Whether the origin refuses the batch for being one, which is no word on any of its parts. Who asks
+/// and how often is the same for each of them.
+fn is_about_batches(status: StatusCode) -> bool {
+    let about_asker =
+        [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+    status == StatusCode::NOT_IMPLEMENTED
+        || status.is_client_error() && !about_asker.contains(&status)
 }
 
 fn ask_each(parts: BTreeMap<usize, Waiting>) {
