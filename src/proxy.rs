@@ -189,7 +189,7 @@ impl Proxy {
     ) -> Result<Answered, Lookup> {
         match lookup {
             Lookup::Fresh(stored) => {
-                self.engine.count_hit(errand);
+                self.engine.count_hit(errand, &stored);
                 self.refresh_ahead(errand, &stored);
                 Ok(self.hit(errand, terms, &stored, fresh).await)
             }

@@ -11,7 +11,7 @@ pub struct Refresh {
     /// Of which classes the hottest entries are fetched anew once they are purged. Default prices and
     /// stock levels.
     pub after_purge: Vec<Class>,
-    /// How many entries are known as hot. Default 1,000; 0: none.
+    /// How many entries are known as hot. Default 10,000; 0: none.
     pub hottest: usize,
 }
 
@@ -20,7 +20,7 @@ impl Default for Refresh {
         Self {
             ahead_percent: 100,
             after_purge: vec![Class::Price, Class::Inventory],
-            hottest: 1_000,
+            hottest: 10_000,
         }
     }
 }

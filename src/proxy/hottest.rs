@@ -1,19 +1,23 @@
 //! Which stored answers are asked for most: those worth fetching at once when they are purged.
 //!
-//! One hit in sixteen is counted, by whoever comes to the table while nobody else is at it: a hit
-//! waits for nothing here. Where the table is full, all counts are halved and what has none left goes,
-//! so that what was hot yesterday makes room.
+//! The hits of one request in sixteen are counted, by whoever comes to the table while nobody else is
+//! at it: a hit waits for nothing here. Where the table is full, all counts are halved and what has
+//! none left goes, so that what was hot yesterday makes room.
+//!
+//! An entry knows the stored answer that was hit last, without keeping it: whether that was purged is
+//! then a comparison, and thousands of them are looked through in milliseconds.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::errand::{Errand, OperationErrand};
+use super::errand::Errand;
 use super::listed::ListedErrand;
 use crate::question::Unit;
+use crate::stored_response::StoredResponse;
 
-/// One in so many hits is counted.
+/// One request in so many has its hits counted.
 const SAMPLED: u8 = 16;
 
 /// What is fetched anew.
@@ -23,23 +27,36 @@ pub enum Hot {
     One(Errand),
     /// One thing of a list.
     Piece {
-        /// A list that named it.
+        /// A list of its kind.
         listed: Arc<ListedErrand>,
         /// The thing.
         unit: Unit,
-        /// The errand for it alone.
-        errand: Arc<OperationErrand>,
     },
 }
 
-/// The hottest stored answers, by their keys' digests.
+/// The hottest stored answers.
 #[derive(Debug)]
 pub struct Hottest {
     capacity: usize,
-    entries: Mutex<HashMap<u128, (u32, Hot)>>,
+    table: Mutex<Table>,
 }
 
-/// Whether this hit is one that is counted.
+#[derive(Debug, Default)]
+struct Table {
+    /// By their keys' digests.
+    entries: HashMap<u128, Entry>,
+    /// A list of each kind, which its pieces share.
+    kinds: HashMap<u128, Arc<ListedErrand>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    hits: u32,
+    stored: Weak<StoredResponse>,
+    hot: Hot,
+}
+
+/// Whether this request's hits are counted.
 pub(super) fn is_sampled() -> bool {
     rand::random::<u8>().is_multiple_of(SAMPLED)
 }
@@ -47,7 +64,7 @@ pub(super) fn is_sampled() -> bool {
 impl Hottest {
     /// Nothing is hot; at most so many are known to be.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, entries: Mutex::default() }
+        Self { capacity, table: Mutex::default() }
     }
 
     /// Whether none is ever known.
@@ -55,30 +72,76 @@ impl Hottest {
         self.capacity == 0
     }
 
-    /// Counts a hit.
-    pub fn count(&self, digest: u128, hot: impl FnOnce() -> Option<Hot>) {
-        let Some(mut entries) = self.entries.try_lock() else { return };
-        if let Some((hits, _)) = entries.get_mut(&digest) {
-            *hits = hits.saturating_add(1);
-            return;
-        }
-        if entries.len() >= self.capacity {
-            entries.retain(|_, (hits, _)| {
-                *hits /= 2;
-                *hits > 0
-            });
-        }
-        if entries.len() < self.capacity
-            && let Some(hot) = hot()
-        {
-            entries.insert(digest, (1, hot));
+    /// Counts a hit on what is kept whole.
+    pub fn count(&self, stored: &Arc<StoredResponse>, errand: &Errand) {
+        if let Some(mut table) = self.table.try_lock() {
+            table.count(self.capacity, stored, |_| Hot::One(errand.clone()));
         }
     }
 
-    /// All that are known, the hottest first.
-    pub fn all(&self) -> Vec<Hot> {
-        let mut entries: Vec<_> = self.entries.lock().values().cloned().collect();
-        entries.sort_by_key(|(hits, _)| std::cmp::Reverse(*hits));
-        entries.into_iter().map(|(_, hot)| hot).collect()
+    /// Counts hits on pieces for one list.
+    pub fn count_pieces<'p>(
+        &self,
+        listed: &ListedErrand,
+        pieces: impl Iterator<Item = (&'p Arc<StoredResponse>, &'p Unit)>,
+    ) {
+        let Some(mut table) = self.table.try_lock() else { return };
+        let kind = listed.question.kind().digest();
+        for (stored, unit) in pieces {
+            table.count(self.capacity, stored, |kinds| {
+                let listed = kinds.entry(kind).or_insert_with(|| listed.only(unit));
+                Hot::Piece { listed: Arc::clone(listed), unit: unit.clone() }
+            });
+        }
+    }
+
+    /// The hottest of those that are purged, at most so many.
+    pub fn purged(
+        &self,
+        at_most: usize,
+        is_purged: impl Fn(&StoredResponse) -> bool,
+    ) -> Vec<(Arc<StoredResponse>, Hot)> {
+        let table = self.table.lock();
+        let entries = table.entries.values();
+        let mut purged: Vec<_> = entries
+            .filter_map(|entry| {
+                let stored = entry.stored.upgrade().filter(|stored| is_purged(stored))?;
+                Some((entry.hits, stored, entry.hot.clone()))
+            })
+            .collect();
+        drop(table);
+        purged.sort_by_key(|(hits, ..)| std::cmp::Reverse(*hits));
+        purged.truncate(at_most);
+        purged.into_iter().map(|(_, stored, hot)| (stored, hot)).collect()
+    }
+}
+
+impl Table {
+    fn count(
+        &mut self,
+        capacity: usize,
+        stored: &Arc<StoredResponse>,
+        hot: impl FnOnce(&mut HashMap<u128, Arc<ListedErrand>>) -> Hot,
+    ) {
+        let digest = stored.key.digest();
+        if let Some(entry) = self.entries.get_mut(&digest) {
+            entry.hits = entry.hits.saturating_add(1);
+            if !std::ptr::eq(entry.stored.as_ptr(), Arc::as_ptr(stored)) {
+                entry.stored = Arc::downgrade(stored);
+            }
+            return;
+        }
+        if self.entries.len() >= capacity {
+            self.entries.retain(|_, entry| {
+                entry.hits /= 2;
+                entry.hits > 0
+            });
+            // The map's own, and those that pieces have.
+            self.kinds.retain(|_, listed| Arc::strong_count(listed) > 1);
+        }
+        if self.entries.len() < capacity {
+            let hot = hot(&mut self.kinds);
+            self.entries.insert(digest, Entry { hits: 1, stored: Arc::downgrade(stored), hot });
+        }
     }
 }

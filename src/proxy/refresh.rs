@@ -27,11 +27,15 @@ use super::lookup::Lookup;
 use super::{OperationErrand, Proxy};
 use crate::clock::{Clock, Timestamp};
 use crate::origin::gate::Priority;
+use crate::purge::{PurgeState, Strictness};
 use crate::question::{Partition, Unit};
 use crate::stored_response::StoredResponse;
 
-/// How often it is looked whether a purge came.
-const LOOKED_EVERY: Duration = Duration::from_millis(50);
+/// How often it is looked whether a purge came, which takes next to nothing.
+const LOOKED_EVERY: Duration = Duration::from_millis(10);
+
+/// Looking through what is hot takes at most one part in so many of a thread's time.
+const SHARE: u32 = 20;
 
 /// The most that is fetched anew for one look.
 const AT_ONCE: usize = 100;
@@ -85,15 +89,14 @@ impl Engine {
     }
 
     /// Counts a hit, if its answer is one to be fetched anew after a purge.
-    pub(super) fn count_hit(&self, errand: &Errand) {
+    pub(super) fn count_hit(&self, errand: &Errand, stored: &Arc<StoredResponse>) {
         if self.hottest.is_off() || !is_sampled() {
             return;
         }
         if let Errand::Operation(operation) = errand
             && self.is_refetched(operation)
         {
-            let digest = operation.question.key.digest();
-            self.hottest.count(digest, || Some(Hot::One(errand.clone())));
+            self.hottest.count(stored, errand);
         }
     }
 
@@ -104,15 +107,8 @@ impl Engine {
             && self.config.refresh.after_purge.contains(&errand.operation.class)
     }
 
-    fn was_purged(&self, hot: &Hot) -> Option<Arc<StoredResponse>> {
-        let lookup = match hot {
-            Hot::One(errand) => self.look_up(errand),
-            Hot::Piece { errand, .. } => self.look_up(&Errand::Operation(Arc::clone(errand))),
-        };
-        match lookup {
-            Lookup::Purged(stored) => Some(stored),
-            _ => None,
-        }
+    fn is_purged(&self, errand: &Errand) -> bool {
+        matches!(self.look_up(errand), Lookup::Purged(_))
     }
 }
 
@@ -144,28 +140,39 @@ impl Proxy {
     /// Fetches the hottest of what was purged, for as long as the node runs.
     pub async fn refresh_after_purges(self, clock: Clock) {
         let mut seen = self.engine.plane().stamp();
+        let mut pause = LOOKED_EVERY;
         loop {
-            clock.sleep(LOOKED_EVERY).await;
+            clock.sleep(pause).await;
+            pause = LOOKED_EVERY;
             let known = self.engine.plane().stamp();
             if known != seen && !self.engine.plane().is_fenced() {
                 seen = known;
+                let began = clock.monotonic();
                 self.refresh_purged();
+                pause = pause.max(clock.monotonic().saturating_sub(began) * SHARE);
             }
         }
     }
 
     fn refresh_purged(&self) {
         let engine = &self.engine;
+        let plane = engine.plane();
+        let is_purged = |stored: &StoredResponse| {
+            stored.purge_state(plane, Strictness::Strict) == PurgeState::HardPurged
+        };
         let mut by_kind: HashMap<u128, Vec<Piece>> = HashMap::new();
-        let hottest = engine.hottest.all();
-        let purged = hottest.into_iter().filter_map(|hot| Some((engine.was_purged(&hot)?, hot)));
-        for (stored, hot) in purged.take(AT_ONCE) {
+        for (stored, hot) in engine.hottest.purged(AT_ONCE, is_purged) {
             match hot {
-                Hot::One(errand) => self.refetch(&errand, stored),
-                Hot::Piece { listed, unit, errand } => {
-                    let kind = listed.question.kind().digest();
-                    let piece = Piece { listed, unit, errand, stored };
-                    by_kind.entry(kind).or_default().push(piece);
+                Hot::One(errand) if engine.is_purged(&errand) => self.refetch(&errand, stored),
+                Hot::One(_) => {}
+                Hot::Piece { listed, unit } => {
+                    let Some(errand) = listed.alone(&unit) else { continue };
+                    // Somebody may have fetched it already.
+                    if engine.is_purged(&Errand::Operation(Arc::clone(&errand))) {
+                        let kind = listed.question.kind().digest();
+                        let piece = Piece { listed, unit, errand, stored };
+                        by_kind.entry(kind).or_default().push(piece);
+                    }
                 }
             }
         }

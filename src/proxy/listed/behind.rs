@@ -11,7 +11,7 @@ use crate::proxy::asking::Standing;
 use crate::proxy::engine::Served;
 use crate::proxy::fetch::Source;
 use crate::proxy::flight::{Boarding, Charge};
-use crate::proxy::hottest::{Hot, is_sampled};
+use crate::proxy::hottest::is_sampled;
 use crate::question::Partition;
 
 impl Proxy {
@@ -85,7 +85,7 @@ impl Proxy {
         legs
     }
 
-    /// Counts one of the hits, now and then.
+    /// Counts the hits, now and then.
     fn count_hits(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
         let engine = &self.engine;
         let class = listed.operation.class;
@@ -94,13 +94,10 @@ impl Proxy {
         if engine.hottest.is_off() || !is_counted || !is_sampled() {
             return;
         }
-        let one = wanted.get(rand::random_range(0..wanted.len().max(1)));
-        let is_hit =
-            |one: &&Wanted<'_>| one.piece.as_ref().is_some_and(|piece| piece.served == Served::Hit);
-        let Some(one) = one.filter(is_hit) else { return };
-        engine.hottest.count(one.key.digest(), || {
-            let (listed, unit) = (listed.only(one.unit), one.unit.clone());
-            Some(Hot::Piece { errand: listed.alone(&unit)?, listed, unit })
+        let hits = wanted.iter().filter_map(|one| match &one.piece {
+            Some(Piece { stored, served: Served::Hit, .. }) => Some((stored, one.unit)),
+            _ => None,
         });
+        engine.hottest.count_pieces(listed, hits);
     }
 }
