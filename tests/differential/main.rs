@@ -181,7 +181,8 @@ async fn while_all_changes_every_batch_is_answered_as_the_origin_answers_it() {
     let tally = while_all_changes_batches_are_answered(BatchMode::Batch, settings(), 10).await;
     assert!(tally.hits > 10 && tally.partial > 40 && tally.passed > 10, "{tally:?}");
     assert!(tally.cut_short > 5 && tally.writes > 40, "{tally:?}");
-    assert!(tally.asked_by_node < tally.asked_directly, "the origin is asked less: {tally:?}");
+    // Its parts are of several channels and languages, each of which goes as a batch of its own.
+    assert!(3 * tally.asked_by_node < tally.parts as u64, "few calls for many parts: {tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
