@@ -54,16 +54,6 @@ impl Scene {
         }
         crowd
     }
-
-    /// Waits until so many wait on others' fetches.
-    async fn waiting(&self, count: f64) {
-        let reached = async {
-            while self.node.metric("csu_edge_collapse_waiters").await < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        soon(reached).await;
-    }
 }
 
 fn priced_at(price: f64) -> http::Response<http_body_util::Full<bytes::Bytes>> {
@@ -83,7 +73,7 @@ async fn who_waits_gets_the_answer_that_another_fetched() {
     let scene = Scene::new(100).await;
     let crowd = scene.crowd(20);
     scene.origin.arrived(1).await;
-    scene.waiting(19.0).await;
+    scene.node.collapsed(19.0).await;
     scene.origin.release();
     let got = soon(crowd.join_all()).await;
     assert!(got.iter().all(|got| got.price() == 79.9));
@@ -113,7 +103,7 @@ async fn an_answer_that_is_not_to_be_stored_is_not_shared_either() {
         });
         let crowd = scene.crowd(8);
         scene.origin.arrived(1).await;
-        scene.waiting(7.0).await;
+        scene.node.collapsed(7.0).await;
         scene.origin.release();
         let got = soon(crowd.join_all()).await;
         let mut prices: Vec<_> = got.iter().map(Got::price).collect();
@@ -134,7 +124,7 @@ async fn an_error_is_shared() {
     });
     let crowd = scene.crowd(8);
     scene.origin.arrived(1).await;
-    scene.waiting(7.0).await;
+    scene.node.collapsed(7.0).await;
     scene.origin.release();
     let got = soon(crowd.join_all()).await;
     assert!(got.iter().all(|got| got.status == StatusCode::SERVICE_UNAVAILABLE));
@@ -150,7 +140,7 @@ async fn past_the_limit_of_waiters_a_client_is_told_to_come_back() {
     let scene = Scene::new(3).await;
     let crowd = scene.crowd(3);
     scene.origin.arrived(1).await;
-    scene.waiting(2.0).await;
+    scene.node.collapsed(2.0).await;
     let refused = scene.node.send(price()).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.error_code(), "csu-edge.too-many-waiters");
@@ -197,7 +187,7 @@ async fn the_fetch_goes_on_when_the_client_who_started_it_leaves() {
         .await;
     scene.origin.arrived(1).await;
     let other = scene.ask(price());
-    scene.waiting(1.0).await;
+    scene.node.collapsed(1.0).await;
     drop(client);
     // The worker has seen it leave once the connection is counted out.
     let connections = "csu_edge_connections{listener=\"storefront\"}";
@@ -236,11 +226,11 @@ async fn who_comes_after_a_purge_never_gets_what_left_before_it() {
     let scene = Scene::new(100).await;
     let before = scene.crowd(3);
     scene.origin.arrived(1).await;
-    scene.waiting(2.0).await;
+    scene.node.collapsed(2.0).await;
     scene.origin.answer(|_| priced_at(59.9));
     scene.node.push(&json!({"class": "price", "items": ["82000"]})).await;
     let after = scene.crowd(4);
-    scene.waiting(6.0).await;
+    scene.node.collapsed(6.0).await;
     scene.origin.release();
 
     assert!(soon(before.join_all()).await.iter().all(|got| [79.9, 59.9].contains(&got.price())));
@@ -256,10 +246,10 @@ async fn a_purge_of_something_else_costs_who_waits_nothing() {
     let scene = Scene::new(100).await;
     let before = scene.crowd(2);
     scene.origin.arrived(1).await;
-    scene.waiting(1.0).await;
+    scene.node.collapsed(1.0).await;
     scene.node.push(&json!({"class": "price", "items": ["99999"]})).await;
     let after = scene.crowd(2);
-    scene.waiting(3.0).await;
+    scene.node.collapsed(3.0).await;
     scene.origin.release();
     for crowd in [before, after] {
         assert!(soon(crowd.join_all()).await.iter().all(|got| got.price() == 79.9));
@@ -297,7 +287,7 @@ async fn who_waits_for_an_expired_answer_shares_its_stand_in() {
     scene.origin.hold();
     let crowd = scene.crowd(5);
     scene.origin.arrived(2).await;
-    scene.waiting(4.0).await;
+    scene.node.collapsed(4.0).await;
     scene.origin.release();
     let got = soon(crowd.join_all()).await;
     assert!(got.iter().all(|got| got.price() == 79.9));

@@ -136,9 +136,7 @@ async fn an_answer_past_the_limit_streams_to_each_waiter_and_is_not_kept() {
         let node = Arc::clone(&node);
         clients.spawn(async move { node.prices(&[1]).await });
     }
-    while node.metric("csu_edge_collapse_waiters").await < 4.0 {
-        tokio::task::yield_now().await;
-    }
+    node.collapsed(4.0).await;
     assert_eq!(origin.requests(), 1);
     origin.release();
     for got in clients.join_all().await {

@@ -20,7 +20,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use support::node::{Got, Running, post};
-use support::origin::{Origin, Seen, json as answer, with_status};
+use support::origin::{Origin, Seen, json as answer, products_in, with_status};
 
 const FIRST: u64 = 68_719_489_871;
 const PRICES: &str = "Products/GetActivePrices";
@@ -30,8 +30,7 @@ const UNSORTED: [u64; 3] = [FIRST + 1, FIRST, FIRST + 2];
 
 /// The ids that a price request asks for, in its order.
 fn asked(seen: &Seen) -> Vec<u64> {
-    let body: Value = serde_json::from_str(&seen.body).unwrap();
-    body["productIds"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
+    products_in(&seen.body)
 }
 
 /// A price row. Its amount has a last digit that floating point would drop.
@@ -98,31 +97,15 @@ impl Scene {
         self.origin.seen()[before..].iter().map(asked).collect()
     }
 
-    /// Waits until so many things are waited for that another request has asked for.
-    async fn waiting(&self, things: f64) {
-        let waits = async {
-            while self.node.metric("csu_edge_collapse_waiters").await < things {
-                tokio::task::yield_now().await;
-            }
-        };
-        support::wire::soon(waits).await;
-    }
-
     async fn pieces(&self, result: &str) -> f64 {
         let labels = format!("{{operation=\"{PRICES}\",result=\"{result}\"}}");
         self.node.metric(&format!("csu_edge_pieces_total{labels}")).await
     }
 
     async fn purge_price(&self, id: u64) {
-        let event = json!({
-            "specversion": "1.0", "id": format!("e-{id}"), "source": "/tests",
-            "type": "com.csu-edge.price.changed", "data": {"items": [{"productId": id, "itemId": (id - FIRST).to_string()}]},
-        });
-        let got = self
-            .node
-            .control_post("/purge", &json!({"tags": [format!("price/product:{id}")]}))
-            .await;
-        assert_eq!(got.status, StatusCode::OK, "{} {event}", got.text());
+        let tags = json!({"tags": [format!("price/product:{id}")]});
+        let got = self.node.control_post("/purge", &tags).await;
+        assert_eq!(got.status, StatusCode::OK, "{}", got.text());
     }
 }
 
@@ -322,7 +305,7 @@ async fn of_two_who_miss_the_same_one_asks() {
     let first = scene.ask(vec![FIRST, FIRST + 1]);
     scene.origin.arrived(1).await;
     let second = scene.ask(vec![FIRST, FIRST + 1]);
-    scene.waiting(2.0).await;
+    scene.node.collapsed(2.0).await;
     scene.origin.release();
     assert_eq!(ids(&first.await.unwrap()), [FIRST, FIRST + 1]);
     let second = second.await.unwrap();
@@ -523,7 +506,7 @@ async fn a_purge_during_a_call_is_not_undone() {
     scene.origin.arrived(2).await;
     scene.purge_price(a).await;
     let late = scene.ask(vec![a, b]);
-    scene.waiting(2.0).await;
+    scene.node.collapsed(2.0).await;
     scene.origin.release();
     assert_eq!(ids(&early.await.unwrap()), [a, b]);
     let late = late.await.unwrap();

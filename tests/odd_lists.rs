@@ -76,16 +76,6 @@ impl Scene {
         let node = Arc::clone(&self.node);
         tokio::spawn(async move { node.send(prices(&ids)).await })
     }
-
-    /// Waits until somebody waits for what another request has asked for.
-    async fn followed(&self) {
-        let waits = async {
-            while self.node.metric("csu_edge_collapse_waiters").await < 1.0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        support::wire::soon(waits).await;
-    }
 }
 
 #[tokio::test]
@@ -95,7 +85,7 @@ async fn who_waits_for_a_thing_is_not_told_of_what_was_asked_for_beside_it() {
     let bad = scene.ask(vec![20, BAD]);
     scene.origin.arrived(1).await;
     let good = scene.ask(vec![20]);
-    scene.followed().await;
+    scene.node.collapsed(1.0).await;
     scene.origin.release();
     assert_eq!(ids(&good.await.unwrap()), [20]);
     let bad = bad.await.unwrap();
@@ -114,7 +104,7 @@ async fn who_waits_for_a_piece_of_what_does_not_come_apart_has_an_answer_all_the
     let list = scene.ask(vec![50, 51]);
     scene.origin.arrived(1).await;
     let one = scene.ask(vec![50]);
-    scene.followed().await;
+    scene.node.collapsed(1.0).await;
     scene.origin.release();
     let one = one.await.unwrap();
     assert_eq!((ids(&one), &one.json()["Total"]), (vec![50], &json!(1)));

@@ -82,9 +82,7 @@ async fn many_who_ask_the_same_at_once_cost_one_fetch() {
         clients.spawn(async move { node.prices(&[PRODUCT]).await });
     }
     origin.arrived(1).await;
-    while node.metric("csu_edge_collapse_waiters").await < 49.0 {
-        tokio::task::yield_now().await;
-    }
+    node.collapsed(49.0).await;
     origin.release();
 
     let got = clients.join_all().await;

@@ -4,3 +4,4 @@
 pub(crate) mod figures;
 pub(crate) mod load;
 pub(crate) mod machine;
+pub(crate) mod subjects;

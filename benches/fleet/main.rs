@@ -30,28 +30,20 @@ use std::process::ExitCode;
 
 use common::figures::Targets;
 use common::machine::{tell_load, tell_machine};
-use common::{figures, load};
+use common::{figures, load, subjects};
 
 const SUBJECTS: [&str; 6] = ["propagation", "bulk", "redis_hits", "hanging", "tags", "constants"];
-
-/// Wrong usage (`EX_USAGE` of sysexits.h).
-const USAGE: u8 = 64;
 
 // The nodes have threads of their own; these carry the origin, the fault proxy and clients.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    // Cargo says `--bench`.
-    let named: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let Some(unknown) = named.iter().find(|name| !SUBJECTS.contains(&name.as_str())) {
-        eprintln!("`{unknown}` is none of {}", SUBJECTS.join(", "));
-        return ExitCode::from(USAGE);
-    }
+    let subjects = match subjects::asked_for(&SUBJECTS) {
+        Ok(subjects) => subjects,
+        Err(wrong) => return wrong,
+    };
     tell_machine(&["redis-server"]);
     let mut targets = Targets::default();
-    for subject in SUBJECTS {
-        if !named.is_empty() && !named.iter().any(|name| name == subject) {
-            continue;
-        }
+    for subject in subjects {
         println!("\n# {subject}");
         tell_load();
         match subject {

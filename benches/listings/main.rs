@@ -30,27 +30,20 @@ use std::process::ExitCode;
 
 use common::figures::Targets;
 use common::machine::{tell_load, tell_machine};
+use common::subjects;
 
 const SUBJECTS: [&str; 3] = ["listings", "composed", "gate"];
-
-/// Wrong usage (`EX_USAGE` of sysexits.h).
-const USAGE: u8 = 64;
 
 // The node's listeners have threads of their own; these carry the stand-in and the events.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    // Cargo says `--bench`.
-    let named: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let Some(unknown) = named.iter().find(|name| !SUBJECTS.contains(&name.as_str())) {
-        eprintln!("`{unknown}` is none of {}", SUBJECTS.join(", "));
-        return ExitCode::from(USAGE);
-    }
+    let subjects = match subjects::asked_for(&SUBJECTS) {
+        Ok(subjects) => subjects,
+        Err(wrong) => return wrong,
+    };
     tell_machine(&[]);
     let mut targets = Targets::default();
-    for subject in SUBJECTS {
-        if !named.is_empty() && !named.iter().any(|name| name == subject) {
-            continue;
-        }
+    for subject in subjects {
         println!("\n# {subject}");
         tell_load();
         match subject {

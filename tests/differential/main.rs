@@ -178,9 +178,10 @@ async fn while_all_changes_batches_are_answered(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_all_changes_every_batch_is_answered_as_the_origin_answers_it() {
-    let tally = while_all_changes_batches_are_answered(BatchMode::Batch, settings(), 10).await;
-    assert!(tally.hits > 10 && tally.partial > 40 && tally.passed > 10, "{tally:?}");
-    assert!(tally.cut_short > 5 && tally.writes > 40, "{tally:?}");
+    let tally = while_all_changes_batches_are_answered(BatchMode::Batch, settings(), 44).await;
+    assert!(tally.batches > 1_000, "{tally:?}");
+    assert!(tally.hits > 50 && tally.partial > 200 && tally.passed > 50, "{tally:?}");
+    assert!(tally.cut_short > 25 && tally.writes > 200, "{tally:?}");
     // Its parts are of several channels and languages, each of which goes as a batch of its own.
     assert!(3 * tally.asked_by_node < tally.parts as u64, "few calls for many parts: {tally:?}");
 }
@@ -189,9 +190,8 @@ async fn while_all_changes_every_batch_is_answered_as_the_origin_answers_it() {
 async fn call_by_call_every_batch_is_answered_as_the_origin_answers_it() {
     // Of long lists, the origin cuts pages.
     let settings = Settings { page_size: 40, ..settings() };
-    let tally = while_all_changes_batches_are_answered(BatchMode::Calls, settings, 6).await;
-    assert!(
-        tally.hits > 5 && tally.partial > 15 && tally.asked_by_node > tally.asked_directly,
-        "{tally:?}"
-    );
+    let tally = while_all_changes_batches_are_answered(BatchMode::Calls, settings, 44).await;
+    assert!(tally.batches > 1_000, "{tally:?}");
+    assert!(tally.hits > 40 && tally.partial > 120, "{tally:?}");
+    assert!(tally.asked_by_node > tally.asked_directly, "call by call: {tally:?}");
 }

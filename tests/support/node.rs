@@ -124,6 +124,16 @@ impl Running {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Waits until so many requests wait for what another has asked the origin for.
+    pub async fn collapsed(&self, waiting: f64) {
+        let reached = async {
+            while self.metric("csu_edge_collapse_waiters").await < waiting {
+                tokio::task::yield_now().await;
+            }
+        };
+        super::wire::soon(reached).await;
+    }
+
     /// How many requests for an operation of the catalogue were answered in this way.
     pub async fn answered(&self, operation: &str, result: &str) -> f64 {
         let text = self.control("/metrics").await.text();

@@ -4,50 +4,27 @@
 //! A call may carry what several clients miss. Where it fails for a reason that may be one party's
 //! own, each is asked for by itself, so that nobody is told of another's mistake.
 
-use std::collections::HashMap;
+mod exchange;
+mod keeping;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
-use http::header::{CONTENT_LOCATION, ETAG, HeaderName, LAST_MODIFIED};
-use http::response::Parts;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::super::Engine;
-use super::super::asking::{FetchOrigin, Leave, Purpose, Standing, failed};
-use super::super::decoded_body::{DecodedBody, OriginBody};
-use super::super::errand::{Errand, OperationErrand};
-use super::super::examine::{ASIDE_BYTES, is_json};
+use super::super::asking::{FetchOrigin, Standing};
+use super::super::errand::Errand;
 use super::super::flight::{Boarding, Charge, Outcome, UnstoredResponse};
 use super::super::listed::merger::{Joined, Rider, different};
 use super::super::listed::{Leg, ListedErrand, Party, serve_at_once};
 use super::consult::{Consulted, Source};
-use super::operation::{kept_of, request, request_of};
-use super::{Fetch, Misconfirmed, finish};
-use crate::answer::Answer;
-use crate::answer::pieces::{Piece, TakenApart, Unfit, take_apart};
-use crate::caching::lifetime::Exchange;
-use crate::caching::storability::Unstorable;
-use crate::clock::Timestamp;
-use crate::dependency;
-use crate::dependency::Id;
-use crate::error::ProxyError;
+use super::finish;
+use crate::answer::pieces::Unfit;
 use crate::origin::gate::Patience;
-use crate::purge::{LastFoundUsable, Stamp};
-use crate::stored_response::{StoredBody, StoredResponse};
-use crate::tag::TagSet;
-
-/// Fields that are about the answer of which a piece is one.
-const OF_THE_WHOLE: [HeaderName; 7] = [
-    ETAG,
-    LAST_MODIFIED,
-    CONTENT_LOCATION,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-md5"),
-];
+use exchange::{Verdict, ask};
+use keeping::{keep, land};
 
 /// Gets what a party misses, and lands its flights.
 pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party, source: Source) {
@@ -222,165 +199,6 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// What came of a call.
-enum Verdict {
-    /// The pieces, by what they are of.
-    Pieces(HashMap<Id, Piece>, Parts, Exchange),
-    /// The end of the only flight, whose thing was asked for by itself.
-    Lone(Outcome),
-    /// The origin's own error, and whether it may be about one party's things only.
-    Refused(Arc<UnstoredResponse>),
-    /// An answer that cannot be taken apart.
-    Unfit(Unfit),
-    /// No answer.
-    Failed(ProxyError),
-}
-
-/// Asks for what those who leave with the call want, of the same kind as `listed`.
-async fn ask(
-    engine: &Arc<Engine>,
-    origin: &dyn FetchOrigin,
-    listed: &Arc<ListedErrand>,
-    standing: Standing,
-    leave: impl FnOnce() -> Vec<Party> + Send,
-) -> (Vec<Party>, Verdict) {
-    let mut parties = Vec::new();
-    let limit = engine.config.origin.fetch_timeout;
-    let leaving = || {
-        parties = leave();
-        &*parties
-    };
-    let verdict = tokio::time::timeout(limit, exchange(engine, origin, listed, standing, leaving));
-    let verdict = verdict.await.unwrap_or(Verdict::Failed(ProxyError::OriginTimeout));
-    (parties, verdict)
-}
-
-async fn exchange<'p>(
-    engine: &Arc<Engine>,
-    origin: &dyn FetchOrigin,
-    listed: &Arc<ListedErrand>,
-    standing: Standing,
-    leave: impl FnOnce() -> &'p [Party] + Send,
-) -> Verdict {
-    let mut left: &[Party] = &[];
-    let (mut asked, mut validated) = (Vec::new(), None);
-    let mut sent_at = Timestamp::default();
-    let departing = Box::new(|| {
-        left = leave();
-        sent_at = engine.clock.now();
-        let mut units = different(left);
-        engine.habits.probe(listed.operation.index, &mut units);
-        asked = units.iter().map(|unit| unit.id.clone()).collect();
-        let asked_for = engine.metrics.origin_ids.with_label_values(&[&*listed.operation.name]);
-        asked_for.inc_by(units.len() as u64);
-        let Some(leg) = lone(left) else {
-            let forward = listed.question.forward(units.into_iter());
-            return (Purpose::Fetch, request_of(&listed.operation, &listed.asker, &forward));
-        };
-        let (request, asks_about_previous) = request(&leg.errand, leg.previous.as_ref());
-        validated = leg.previous.as_ref().filter(|_| asks_about_previous);
-        (if asks_about_previous { Purpose::Revalidate } else { Purpose::Fetch }, request)
-    });
-    let class = Some(listed.operation.class);
-    let response = match origin.fetch(Leave { class, standing }, departing).await {
-        Ok(response) => response,
-        Err(error) => return Verdict::Failed(failed(&error, &listed.operation.name)),
-    };
-    let exchange = Exchange { sent_at, received_at: engine.clock.now() };
-    if let Some(leg) = lone(left) {
-        let errand = Errand::Operation(Arc::clone(&leg.errand));
-        let previous = leg.previous.clone();
-        let fetch = Fetch { engine, errand: &errand, previous, takeoff: &leg.takeoff };
-        return Verdict::Lone(match fetch.received(validated, response, exchange).await {
-            Ok(outcome) => outcome,
-            Err(Misconfirmed) => fetch.exchange_anew(origin).await,
-        });
-    }
-    let (head, body) = response.into_parts();
-    match read(&head, body, engine.config.limits.stored_body_bytes).await {
-        Err(Unreadable::Broken) => Verdict::Failed(ProxyError::OriginBroken),
-        Err(Unreadable::Unfit(unfit)) => Verdict::Unfit(unfit),
-        Ok(whole) if head.status == StatusCode::OK => {
-            examine(engine, listed, asked, head, whole, exchange).await
-        }
-        // Nothing was asked about that could be confirmed.
-        Ok(_) if head.status == StatusCode::NOT_MODIFIED => {
-            Verdict::Failed(ProxyError::OriginBroken)
-        }
-        Ok(whole) => Verdict::Refused(Arc::new(UnstoredResponse {
-            status: head.status,
-            headers: kept_of(&head.headers, exchange),
-            body: Arc::new(StoredBody::new(whole, Box::default(), None)),
-            reason: Unstorable::Status,
-        })),
-    }
-}
-
-/// The one thing that is asked for, where it is only one, for one party: what comes is its answer,
-/// whatever it is.
-fn lone(parties: &[Party]) -> Option<&Leg> {
-    match parties {
-        [Party { legs, .. }] if legs.len() == 1 => legs.first(),
-        _ => None,
-    }
-}
-
-enum Unreadable {
-    Broken,
-    Unfit(Unfit),
-}
-
-async fn read(head: &Parts, body: OriginBody, limit: usize) -> Result<Bytes, Unreadable> {
-    let mut body = DecodedBody::new(&head.headers, body);
-    match body.read_to_end(limit).await {
-        Ok(Some(_)) if !body.is_plain() => Err(Unreadable::Unfit(Unfit::Unstorable)),
-        Ok(Some(whole)) => Ok(whole),
-        Ok(None) => Err(Unreadable::Unfit(Unfit::Unstorable)),
-        Err(error) => {
-            tracing::info!(%error, "the origin's answer broke off");
-            Err(Unreadable::Broken)
-        }
-    }
-}
-
-/// Takes an answer apart; a large one on a thread of its own.
-async fn examine(
-    engine: &Arc<Engine>,
-    listed: &Arc<ListedErrand>,
-    ids: Vec<Id>,
-    head: Parts,
-    whole: Bytes,
-    exchange: Exchange,
-) -> Verdict {
-    if !is_json(&head.headers) {
-        return Verdict::Unfit(Unfit::Malformed);
-    }
-    let is_small = whole.len() <= ASIDE_BYTES;
-    let (of, now) = (Arc::clone(listed), engine.clock.now());
-    let taking = move || {
-        let asked: Vec<&Id> = ids.iter().collect();
-        let decomposition = of.decomposition().ok_or(Unfit::Items)?;
-        let taken = take_apart(&whole, &asked, decomposition, of.question.max_items())?;
-        Ok((ids.clone(), taken))
-    };
-    let taken = if is_small { Ok(taking()) } else { tokio::task::spawn_blocking(taking).await };
-    let taken: Result<(Vec<Id>, TakenApart), Unfit> = match taken {
-        Ok(taken) => taken,
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be examined");
-            return Verdict::Failed(ProxyError::Internal);
-        }
-    };
-    let learned = taken.and_then(|(ids, taken)| {
-        engine.habits.learn(listed.operation.index, taken.evidence, now)?;
-        Ok(ids.into_iter().zip(taken.pieces).collect())
-    });
-    match learned {
-        Ok(pieces) => Verdict::Pieces(pieces, head, exchange),
-        Err(unfit) => Verdict::Unfit(unfit),
-    }
-}
-
 /// Ends the flights of those who left with a call, or asks for each party's things by itself.
 async fn conclude(
     engine: &Arc<Engine>,
@@ -460,31 +278,6 @@ fn legs_of(parties: Vec<Party>) -> impl Iterator<Item = Leg> {
     parties.into_iter().flat_map(|party| party.legs)
 }
 
-/// The stored piece of each leg, in the parties' order.
-fn keep(
-    engine: &Engine,
-    parties: &[Party],
-    pieces: &HashMap<Id, Piece>,
-    head: &Parts,
-    exchange: Exchange,
-) -> Result<Vec<Arc<StoredResponse>>, Unfit> {
-    let legs = parties.iter().flat_map(|party| party.legs.iter());
-    let piece_of = |leg: &Leg| pieces.get(&leg.unit.id).ok_or(Unfit::Stranger);
-    legs.map(|leg| {
-        let stamp = engine.stamp_of(&leg.takeoff);
-        engine.piece_to_store(&leg.errand, stamp, piece_of(leg)?, &head.headers, exchange)
-    })
-    .collect()
-}
-
-fn land(engine: &Engine, parties: Vec<Party>, kept: Vec<Arc<StoredResponse>>) {
-    for (leg, stored) in legs_of(parties).zip(kept) {
-        engine.store.put(&stored);
-        leg.takeoff.land(Outcome::Stored(Arc::clone(&stored), None));
-        engine.share(&Errand::Operation(leg.errand), &stored, leg.lease);
-    }
-}
-
 impl Engine {
     /// How many things one call asks for at most: no more than its answer is sure to show.
     fn max_ids(&self, listed: &ListedErrand) -> usize {
@@ -516,60 +309,6 @@ impl Engine {
         (!legs.is_empty()).then_some(Party { listed, legs, standing })
     }
 
-    /// Learns from the answer for a whole list how the origin answers lists, and keeps its pieces.
-    pub(super) fn learn_from(
-        &self,
-        listed: &ListedErrand,
-        whole: &StoredResponse,
-        exchange: Exchange,
-    ) -> Result<(), Unfit> {
-        let (units, index) = (listed.question.units(), listed.operation.index);
-        let decomposition = listed.decomposition().ok_or(Unfit::Items)?;
-        let asked: Vec<&Id> = units.iter().map(|unit| &unit.id).collect();
-        let body = whole.body.kept();
-        let taken = take_apart(body, &asked, decomposition, listed.question.max_items());
-        let taken = taken.inspect_err(|unfit| self.note_unfit(listed, *unfit))?;
-        self.habits.learn(index, taken.evidence, self.clock.now())?;
-        let different = self.habits.different(index, units, self.clock.now());
-        for (piece, position) in taken.pieces.iter().zip(different.unwrap_or_default()) {
-            let errand = units.get(position).and_then(|unit| listed.alone(unit));
-            let Some(errand) = errand else { continue };
-            let headers = &whole.headers;
-            self.store.put(&self.piece_to_store(&errand, whole.stamp, piece, headers, exchange)?);
-        }
-        Ok(())
-    }
-
-    /// A piece as it is stored.
-    ///
-    /// # Errors
-    /// [`Unfit`] where it must not be.
-    fn piece_to_store(
-        &self,
-        errand: &OperationErrand,
-        stamp: Stamp,
-        piece: &Piece,
-        of_whole: &HeaderMap,
-        exchange: Exchange,
-    ) -> Result<Arc<StoredResponse>, Unfit> {
-        let mut headers = kept_of(of_whole, exchange);
-        for name in OF_THE_WHOLE {
-            headers.remove(name);
-        }
-        let status = if piece.is_absent() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-        let freshness = self.freshness_of(errand, status, of_whole, exchange);
-        Ok(Arc::new(StoredResponse {
-            key: errand.question.key.clone(),
-            stamp,
-            freshness: freshness.map_err(|_| Unfit::Unstorable)?,
-            status: StatusCode::OK,
-            headers,
-            tags: tags_of(errand, piece)?,
-            body: Arc::new(StoredBody::piece(piece.clone())),
-            last_found_usable: LastFoundUsable::default(),
-        }))
-    }
-
     /// Learns from an answer that cannot be taken apart.
     fn note_unfit(&self, listed: &ListedErrand, unfit: Unfit) {
         // Where the client asks for a part, a page is of its own making.
@@ -594,15 +333,4 @@ impl Engine {
             self.habits.leave_whole(operation.index, &list, self.clock.now());
         }
     }
-}
-
-/// What a piece depends on. One that links on cannot be put together with others.
-fn tags_of(errand: &OperationErrand, piece: &Piece) -> Result<TagSet, Unfit> {
-    let OperationErrand { operation, question, asker, .. } = errand;
-    let answer = Answer::scan(&piece.body, operation).map_err(|_| Unfit::Unstorable)?;
-    if !answer.next_links.is_empty() {
-        return Err(Unfit::Member);
-    }
-    let has_credentials = asker.authorization.is_some();
-    Ok(dependency::tags(operation, &question.dependencies, &answer, has_credentials))
 }
