@@ -137,6 +137,7 @@ async fn an_answer_past_the_limit_streams_to_each_waiter_and_is_not_kept() {
         clients.spawn(async move { node.prices(&[1]).await });
     }
     node.collapsed(4.0).await;
+    origin.arrived(1).await;
     assert_eq!(origin.requests(), 1);
     origin.release();
     for got in clients.join_all().await {
