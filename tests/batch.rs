@@ -17,7 +17,7 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::node::{Got, Running, START, post, request};
-use support::origin::{Origin, with_status};
+use support::origin::{Origin, json as json_answer, with_field, with_status};
 use support::shop::{CHANNEL, FIRST, Shop};
 
 const BATCH: &str = "/Commerce/$batch";
@@ -163,6 +163,22 @@ async fn an_origin_that_knows_no_batches_is_asked_call_by_call() {
     let got = answers(&shop.node.send(as_multipart(&parts)).await);
     assert_eq!(got.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200, 200]);
     assert_eq!(shop.sandbox.requests("Products/GetById"), 2);
+}
+
+#[tokio::test]
+async fn an_answer_to_a_batch_in_a_coding_that_is_not_read_is_asked_for_part_by_part() {
+    let origin = Origin::start(|seen| match seen.target.contains("$batch") {
+        true => {
+            let refusal = with_status(StatusCode::INTERNAL_SERVER_ERROR, "not to be read");
+            with_field(refusal, "content-encoding", "br")
+        }
+        false => json_answer(r#"{"RecordId":1}"#),
+    })
+    .await;
+    let node = Running::start(&origin.service_root(), |_| {}).await;
+    let got = node.send(as_json(&[product_part(FIRST), product_part(FIRST + 1)])).await;
+    let read = (200, json!({"RecordId": 1}));
+    assert_eq!(answers(&got), [read.clone(), read]);
 }
 
 #[tokio::test]

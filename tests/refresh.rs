@@ -13,14 +13,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use csu_edge::clock::Clock;
-use csu_edge::config::{Budget, Config};
+use csu_edge::config::{Budget, Config, DecomposeRule, OperationRule};
 use csu_edge::operation::Class;
 use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::json;
+use support::fleet::{nodes_by_hand, patient, redis_at};
 use support::node::{Got, Running, START, post};
 use support::origin::{Origin, Seen, json as answer, prices_of, products_in};
 use support::reads::product;
+use support::redis::server::Server;
 
 const FIRST: u64 = 68_719_489_871;
 const PRICES: &str = "Products/GetActivePrices";
@@ -155,4 +157,56 @@ async fn the_hottest_of_what_is_purged_is_fetched_before_its_next_client_comes()
     assert_eq!(origin.requests(), before + 1, "together, and products are not among those classes");
     let admitted = "csu_edge_origin_gate_admitted_total{priority=\"after-purge\"}";
     assert_eq!(node.metric(admitted).await, 1.0);
+}
+
+#[tokio::test]
+async fn what_is_fetched_after_a_purge_in_several_calls_is_in_none_of_them_a_clients() {
+    let (origin, node) = scene(Duration::ZERO, |config| {
+        config.refresh.after_purge = vec![Class::Price];
+        config.operations = vec![OperationRule {
+            name: PRICES.to_owned(),
+            decompose: DecomposeRule { max_ids: Some(2), ..DecomposeRule::default() },
+            ..OperationRule::default()
+        }];
+    })
+    .await;
+    let all = [FIRST, FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 4];
+    for _ in 0..400 {
+        node.send(prices(&all)).await;
+    }
+    let admitted =
+        |priority: &str| format!("csu_edge_origin_gate_admitted_total{{priority=\"{priority}\"}}");
+    let of_clients = node.metric(&admitted("client")).await;
+    node.control_post("/purge", &json!({"tags": ["price/*"]})).await;
+    let refetched = async {
+        while node.metric(&admitted("after-purge")).await < 3.0 {
+            node.clock.advance(Duration::from_millis(50));
+        }
+    };
+    support::wire::soon(refetched).await;
+    support::wire::soon(async { while !node.send(prices(&all)).await.is_hit() {} }).await;
+    assert_eq!(node.metric(&admitted("client")).await, of_clients);
+    assert_eq!(products_in(&origin.last().body).len(), 1, "two, two and one");
+}
+
+#[tokio::test]
+async fn what_redis_has_is_as_near_its_end_and_is_fetched_anew_all_the_same() {
+    let server = Server::start(&[]).await;
+    let origin = Origin::start(priced).await;
+    let redis = patient(redis_at(server.address()));
+    let ahead = |config: &mut Config| config.refresh.ahead_percent = 100;
+    let ([node], clock) = nodes_by_hand(&origin.service_root(), &redis, ahead).await;
+    let request = prices(&[FIRST, FIRST + 1]);
+    origin.hold();
+    let first = node.send(request.clone());
+    let answering = async {
+        origin.arrived(1).await;
+        // That long a fetch takes.
+        clock.advance(Duration::from_secs(1));
+        origin.release();
+    };
+    tokio::join!(first, answering);
+    node.shared("written", 2.0).await;
+    clock.advance(Duration::from_secs(300 - 10));
+    ask_towards_the_end(&node, &origin, &request).await;
 }

@@ -49,7 +49,7 @@ mod tests;
 mod throttle;
 
 /// For whom a request is sent, the first before the others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Priority {
     /// A client that waits for it.
     Client,
@@ -85,13 +85,13 @@ impl Priority {
     }
 }
 
-/// Whether a client's request may wait for its turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Whether a client's request may wait for its turn; who may comes further.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Patience {
-    /// Now or not at all: there is something else to serve.
-    None,
     /// For `origin.gate.max_wait`.
     Waits,
+    /// Now or not at all: there is something else to serve.
+    None,
 }
 
 /// Why a request is not sent.
@@ -196,6 +196,12 @@ impl Gate {
         self.admission(answer, priority)
     }
 
+    /// Whether [`Self::try_enter`] would let that in now.
+    pub fn has_room(&self, priority: Priority) -> bool {
+        let answer = self.change(|room, now| room.has_room(priority, now));
+        self.counted(answer, priority).is_ok()
+    }
+
     /// Lets in a write that is passed. It is never refused, and takes its token even where that puts
     /// the budget into debt, up to one burst.
     pub fn enter_write(self: &Arc<Self>) -> Admission {
@@ -231,14 +237,15 @@ impl Gate {
         answer: Result<Pass, Shut>,
         priority: Priority,
     ) -> Result<Admission, Shut> {
-        match answer {
-            Ok(pass) => Ok(Admission { gate: Arc::clone(self), pass: Some(pass) }),
-            Err(shut) => {
-                let labels = [shut.reason.as_str(), priority.as_str()];
-                self.metrics.gate_refused.with_label_values(&labels).inc();
-                Err(shut)
-            }
-        }
+        let pass = self.counted(answer, priority)?;
+        Ok(Admission { gate: Arc::clone(self), pass: Some(pass) })
+    }
+
+    fn counted<T>(&self, answer: Result<T, Shut>, priority: Priority) -> Result<T, Shut> {
+        answer.inspect_err(|shut| {
+            let labels = [shut.reason.as_str(), priority.as_str()];
+            self.metrics.gate_refused.with_label_values(&labels).inc();
+        })
     }
 
     /// Changes what is shared, and wakes whom that concerns.

@@ -56,15 +56,8 @@ pub struct Leave {
     pub standing: Standing,
 }
 
-impl Leave {
-    /// Whether it is for a client that may wait for its turn.
-    pub(super) const fn waits(&self) -> bool {
-        matches!(self.standing, Standing::Client(Patience::Waits))
-    }
-}
-
-/// Who lets a request in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Who lets a request in; the first before the others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Standing {
     /// The gate, for a client that waits for it.
     Client(Patience),
@@ -162,7 +155,7 @@ impl Engine {
     /// Whether the gate has room for what nobody waits for. It may have none by the time that is sent:
     /// then whoever has come to wait for it meanwhile asks by itself.
     pub(super) fn has_room(&self, priority: Priority) -> bool {
-        self.gate.try_enter(priority).is_ok()
+        self.gate.has_room(priority)
     }
 
     /// Waits for the head of the origin's answer, counts it, and tells the gate.

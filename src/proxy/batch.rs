@@ -33,6 +33,7 @@ use super::cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
 use super::deliver::Terms;
 use super::engine::Served;
 use super::errand::{Detour, Subject, Taken, Task, take, whole};
+use super::forwarded::host;
 use super::{Answered, DEVICE_TOKEN, Proxy, failed, refused};
 use crate::body::Body;
 use crate::config::BatchMode;
@@ -92,13 +93,13 @@ impl Proxy {
             Ok(received) => received,
             Err(answered) => return *answered,
         };
-        let reads = self.reads(&received, peer);
         let is_for_device = |item: &Item| {
             item.request.as_ref().is_some_and(|part| part.headers.contains_key(DEVICE_TOKEN))
         };
         if received.batch.items().iter().any(is_for_device) {
             return self.pass_batch(received, peer, Detour::DeviceToken).await;
         }
+        let reads = self.reads(&received, peer);
         if reads.is_empty() {
             return self.pass_batch(received, peer, Detour::NotInCatalogue).await;
         }
@@ -141,7 +142,7 @@ impl Proxy {
             Taken::Late => return Err(Box::new(refused(None, ProxyError::RequestTimeout))),
             Taken::Broken => return Err(Box::new(refused(None, ProxyError::BadRequest))),
         };
-        let base = Base { root: &self.engine.service_root, authority: authority(&head) };
+        let base = Base { root: &self.engine.service_root, authority: host(&head) };
         let bounds = Limits { parts: limits.batch_parts, bytes: limits.keyed_body_bytes };
         let content_type = head.headers.get(CONTENT_TYPE).cloned();
         let content_type = content_type.unwrap_or(HeaderValue::from_static(""));
@@ -178,16 +179,14 @@ impl Proxy {
         *request.headers_mut() = part.headers.clone();
         inherit(&received.head.headers, request.headers_mut());
         // The links of its answer lead to where the batch was sent.
-        let host = authority(&received.head).and_then(|host| HeaderValue::from_str(host).ok());
+        let host = host(&received.head).and_then(|host| HeaderValue::from_str(host).ok());
         request.headers_mut().extend(host.map(|host| (HOST, host)));
         // A part of a batch is not compressed.
         request.headers_mut().remove(ACCEPT_ENCODING);
         let Ok(Subject::Call(call)) = engine.classify(request.method(), request.uri()) else {
             return None;
         };
-        if request.headers().contains_key(DEVICE_TOKEN)
-            || call.operation.method != *request.method()
-        {
+        if call.operation.method != *request.method() {
             return None;
         }
         let asker = engine.identify(request.headers(), call.operation.identity).ok()?;
@@ -264,7 +263,7 @@ impl Proxy {
 
     fn compose_reads(&self, received: &Received, parts: &[Part]) -> Answered {
         let told = told(parts);
-        let parts = until_error(parts, |part| part.status, received.continues);
+        let parts = until_error(parts, received.continues);
         let replies: Vec<Reply<'_>> =
             parts.iter().map(|part| part.reply(&received.batch)).collect();
         let version = parts.iter().find_map(|part| part.headers.get(ODATA_VERSION));
@@ -404,22 +403,14 @@ impl Part {
     }
 }
 
-/// The client's `Host`, or `:authority` in HTTP/2.
-fn authority(head: &Parts) -> Option<&str> {
-    match head.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => head.headers.get(HOST)?.to_str().ok(),
-    }
-}
-
 /// Whether a part's answer ends a batch that is not to go on after an error.
 fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
 /// The parts up to the first error, itself included; all of them where the batch goes on.
-fn until_error<T>(parts: &[T], status: impl Fn(&T) -> StatusCode, continues: bool) -> &[T] {
-    let first = parts.iter().position(|part| is_error(status(part)));
+fn until_error(parts: &[Part], continues: bool) -> &[Part] {
+    let first = parts.iter().position(Part::is_error);
     let end = first.filter(|_| !continues).map_or(parts.len(), |first| first + 1);
     parts.get(..end).unwrap_or(parts)
 }

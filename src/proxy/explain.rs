@@ -144,7 +144,6 @@ impl Engine {
                 }));
             }
         }
-        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids.max(1));
         let verdict = match missing.len() {
             _ if !is_ordered => "fetched whole: how the origin orders or repeats is not known yet",
             0 => "put together from the store",
@@ -158,7 +157,7 @@ impl Engine {
             "pieces": keyed.len(),
             "states": states,
             "stored": missing.len() < keyed.len(),
-            "origin": { "calls": missing.len().div_ceil(max_ids), "ids": missing },
+            "origin": { "calls": missing.len().div_ceil(self.max_ids(listed)), "ids": missing },
             "things": things,
             "verdict": verdict,
         })

@@ -111,14 +111,14 @@ impl Fetch<'_> {
     async fn exchange(&self, origin: &dyn FetchOrigin, standing: Standing) -> Outcome {
         match self.attempt(origin, standing, self.previous.as_ref()).await {
             Ok(outcome) => outcome,
-            Err(Misconfirmed) => self.exchange_anew(origin).await,
+            Err(Misconfirmed) => self.exchange_anew(origin, standing).await,
         }
     }
 
     /// Asks once more, for all of it: what is stored must not be updated by an answer that is not
     /// about it (RFC 9111 §4.3.4), and that answer holds nothing else.
-    async fn exchange_anew(&self, origin: &dyn FetchOrigin) -> Outcome {
-        let again = self.attempt(origin, Standing::of_client(false), None).await;
+    async fn exchange_anew(&self, origin: &dyn FetchOrigin, standing: Standing) -> Outcome {
+        let again = self.attempt(origin, standing, None).await;
         again.unwrap_or(Outcome::Failed(ProxyError::OriginBroken))
     }
 

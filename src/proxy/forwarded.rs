@@ -67,7 +67,7 @@ pub fn apply(rules: &config::Forwarded, peer: Peer, request: &mut Parts) {
 }
 
 /// The client's `Host`, or `:authority` in HTTP/2.
-fn host(request: &Parts) -> Option<&str> {
+pub(super) fn host(request: &Parts) -> Option<&str> {
     match request.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => request.headers.get(HOST)?.to_str().ok(),

@@ -22,10 +22,12 @@ use super::errand::Errand;
 use super::fetch::Source;
 use super::flight::{Boarding, Charge, Outcome};
 use super::hottest::{Hot, is_sampled};
+use super::identity::Asker;
 use super::listed::{Leg, ListedErrand};
 use super::lookup::Lookup;
 use super::{OperationErrand, Proxy};
 use crate::clock::{Clock, Timestamp};
+use crate::operation::Class;
 use crate::origin::gate::Priority;
 use crate::purge::{PurgeState, Strictness};
 use crate::question::{Partition, Unit};
@@ -90,21 +92,20 @@ impl Engine {
 
     /// Counts a hit, if its answer is one to be fetched anew after a purge.
     pub(super) fn count_hit(&self, errand: &Errand, stored: &Arc<StoredResponse>) {
-        if self.hottest.is_off() || !is_sampled() {
-            return;
-        }
         if let Errand::Operation(operation) = errand
-            && self.is_refetched(operation)
+            && self.is_hit_counted(&operation.asker, operation.operation.class)
         {
             self.hottest.count(stored, errand);
         }
     }
 
-    /// Whether an operation's answers are fetched anew after a purge: never as somebody, who may be
-    /// gone.
-    pub(super) fn is_refetched(&self, errand: &OperationErrand) -> bool {
-        errand.asker.partition == Partition::Anonymous
-            && self.config.refresh.after_purge.contains(&errand.operation.class)
+    /// Whether a hit on an answer of this class is counted: now and then, where such are fetched anew
+    /// after a purge. Never as somebody, who may be gone.
+    pub(super) fn is_hit_counted(&self, asker: &Asker, class: Class) -> bool {
+        !self.hottest.is_off()
+            && asker.partition == Partition::Anonymous
+            && self.config.refresh.after_purge.contains(&class)
+            && is_sampled()
     }
 
     fn is_purged(&self, errand: &Errand) -> bool {
@@ -139,6 +140,9 @@ impl Proxy {
 
     /// Fetches the hottest of what was purged, for as long as the node runs.
     pub async fn refresh_after_purges(self, clock: Clock) {
+        if self.engine.hottest.is_off() || self.engine.config.refresh.after_purge.is_empty() {
+            return;
+        }
         let mut seen = self.engine.plane().stamp();
         let mut pause = LOOKED_EVERY;
         loop {
@@ -176,7 +180,7 @@ impl Proxy {
                 }
             }
         }
-        for (_, pieces) in by_kind {
+        for pieces in by_kind.into_values() {
             self.refetch_pieces(pieces);
         }
     }

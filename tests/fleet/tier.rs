@@ -60,7 +60,7 @@ async fn what_memory_gets_from_it_has_the_lifetime_that_is_left() {
     let redis = Server::start(&[]).await;
     let origin = Origin::start(selling(10)).await;
     let redis = patient(redis_at(redis.address()));
-    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis).await;
+    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis, |_| ()).await;
     a.send(price()).await;
     a.shared("written", 1.0).await;
 
@@ -83,7 +83,7 @@ async fn a_stale_answer_in_it_serves_who_has_nothing_and_is_refreshed_once() {
     let redis = Server::start(&[]).await;
     let origin = Origin::start(selling(1)).await;
     let redis = patient(redis_at(redis.address()));
-    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis).await;
+    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis, |_| ()).await;
     a.send(product()).await;
     a.shared("written", 1.0).await;
     clock.advance(Duration::from_secs(15 * 60 + 5));
@@ -107,7 +107,7 @@ async fn a_stale_answer_in_it_stands_in_where_the_origin_fails() {
     let redis = Server::start(&[]).await;
     let origin = Origin::start(selling(10)).await;
     let redis = patient(redis_at(redis.address()));
-    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis).await;
+    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis, |_| ()).await;
     a.send(price()).await;
     a.shared("written", 1.0).await;
     clock.advance(Duration::from_secs(5 * 60 + 10));
@@ -132,7 +132,7 @@ async fn who_has_nothing_asks_whether_the_shared_answer_still_stands() {
     })
     .await;
     let redis = patient(redis_at(redis.address()));
-    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis).await;
+    let ([a, b], clock) = nodes_by_hand(&origin.service_root(), &redis, |_| ()).await;
     a.send(price()).await;
     a.shared("written", 1.0).await;
     clock.advance(Duration::from_secs(5 * 60));

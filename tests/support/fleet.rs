@@ -60,6 +60,7 @@ pub async fn nodes_with<const N: usize>(
 pub async fn nodes_by_hand<const N: usize>(
     service_root: &str,
     redis: &Redis,
+    change: impl Fn(&mut Config),
 ) -> ([Running; N], Clock) {
     let clock = Clock::manual(START);
     let mut redis = redis.clone();
@@ -67,7 +68,7 @@ pub async fn nodes_by_hand<const N: usize>(
     let mut nodes = Vec::new();
     for name in ('a'..).take(N) {
         let starting =
-            node_by(clock.clone(), service_root, named(&redis, &name.to_string()), |_| ());
+            node_by(clock.clone(), service_root, named(&redis, &name.to_string()), &change);
         // Who found nobody there at first looks again by the clock.
         let ticking = async {
             loop {

@@ -164,6 +164,11 @@ impl Room {
         }
     }
 
+    /// Whether work that nobody waits for would be let in.
+    pub(super) fn has_room(&self, priority: Priority, now: Duration) -> Result<(), Shut> {
+        self.obstacle(priority, now).map(drop).map_err(Obstacle::shut)
+    }
+
     /// A write is let in.
     pub(super) const fn admit_write(&mut self) -> Pass {
         self.in_flight += 1;
@@ -342,13 +347,17 @@ impl Room {
     /// What stands before one of this priority that nobody is before; where nothing does, whether it
     /// would be the probe.
     fn obstacle(&self, priority: Priority, now: Duration) -> Result<bool, Obstacle> {
+        let throttled = self.throttle.left(now);
         let is_probe = match self.breaker.permit(now) {
             Permit::Go => false,
             Permit::Probe => true,
-            Permit::Stay(wait) => return Err(Obstacle { reason: ShutReason::Broken, wait }),
+            // Which may have named a moment too, that is further off.
+            Permit::Stay(wait) => {
+                return Err(Obstacle { reason: ShutReason::Broken, wait: wait.max(throttled) });
+            }
         };
-        if let Some(left) = self.throttle.left(now) {
-            return Err(Obstacle { reason: ShutReason::Throttled, wait: Some(left) });
+        if throttled.is_some() {
+            return Err(Obstacle { reason: ShutReason::Throttled, wait: throttled });
         }
         if let Some(budget) = self.budget.as_ref()
             && !budget.has_token_for(priority, now)

@@ -243,6 +243,29 @@ async fn retry_after_shuts_the_gate_for_everyone_but_writes_and_it_opens_gently(
 }
 
 #[tokio::test]
+async fn a_broken_origin_that_named_a_moment_is_not_asked_before_it() {
+    let (gate, clock) = gate(&config::Gate { broken_after: 2, ..places(8) });
+    let (one, other) = (sent(&gate).await, sent(&gate).await);
+    one.end(answered(503, Some(60 * SECOND)));
+    other.end(answered(503, Some(60 * SECOND)));
+    let shut = Shut { reason: ShutReason::Broken, retry_after: 60 * SECOND };
+    assert_eq!(refused(&gate, Patience::Waits).await, shut);
+    clock.advance(10 * SECOND);
+    let shut = Shut { reason: ShutReason::Throttled, retry_after: 50 * SECOND };
+    assert_eq!(refused(&gate, Patience::Waits).await, shut, "its probe is due, and waits for that");
+}
+
+#[tokio::test]
+async fn who_asks_for_room_takes_none() {
+    let (gate, clock) = gate(&config::Gate { broken_after: 1, ..places(8) });
+    sent(&gate).await.end(Ending::Failed);
+    assert!(!gate.has_room(Priority::Client));
+    clock.advance(SECOND);
+    assert!(gate.has_room(Priority::AfterPurge));
+    assert_told(&gate, &["in_flight 0", "breaker_state 2"]);
+}
+
+#[tokio::test]
 async fn who_waits_is_sent_away_when_the_wait_becomes_vain() {
     let (gate, _) = gate(&places(2));
     let (one, other) = (sent(&gate).await, sent(&gate).await);

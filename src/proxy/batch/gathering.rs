@@ -150,11 +150,11 @@ impl Gathering {
 
     async fn send(self: Arc<Self>, head: HeaderMap, parts: BTreeMap<usize, Waiting>) {
         let request = self.request(head, &parts);
-        let (Some(request), true) = (request, parts.len() > 1) else {
+        let first = parts.values().map(|part| part.ask.1.standing).min();
+        let (Some(request), Some(standing), true) = (request, first, parts.len() > 1) else {
             return ask_each(parts);
         };
-        let waits = parts.values().any(|part| part.ask.1.waits());
-        let leave = Leave { class: None, standing: Standing::of_client(!waits) };
+        let leave = Leave { class: None, standing };
         let departing = Box::new(|| (Purpose::Batch, request));
         let response = match self.origin.fetch(leave, departing).await {
             Ok(response) => response,
@@ -203,9 +203,9 @@ impl Gathering {
         let within = self.engine.config.origin.fetch_timeout;
         let reading = body.read_to_end(limits.stored_body_bytes);
         let whole = match tokio::time::timeout(within, reading).await {
-            Ok(Ok(Some(whole))) => whole,
-            // Each by itself is smaller, or streams.
-            Ok(Ok(None)) => return ask_each(parts),
+            Ok(Ok(Some(whole))) if body.is_plain() => whole,
+            // Each by itself is smaller, or streams, or is passed on in the coding that it has.
+            Ok(Ok(_)) => return ask_each(parts),
             Ok(Err(error)) => return fail_all(parts, &OriginError::Broken(error.into())),
             Err(_) => return fail_all(parts, &OriginError::Timeout),
         };

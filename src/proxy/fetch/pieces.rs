@@ -22,13 +22,12 @@ use super::super::listed::{Leg, ListedErrand, Party, serve_at_once};
 use super::consult::{Consulted, Source};
 use super::finish;
 use crate::answer::pieces::Unfit;
-use crate::origin::gate::Patience;
+use crate::origin::gate::Priority;
 use exchange::{Verdict, ask};
 use keeping::{keep, land};
 
 /// Gets what a party misses, and lands its flights.
 pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party, source: Source) {
-    let waits = party.waits();
     let Party { listed, legs, standing } = party;
     let consulting = legs.into_iter().map(|leg| async {
         let errand = Errand::Operation(Arc::clone(&leg.errand));
@@ -46,8 +45,7 @@ pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party
             Consulted::Elsewhere { previous } => {
                 leg.previous = previous;
                 let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
-                let followed = follow(engine, origin, Arc::clone(&listed), leg, waits);
-                tokio::spawn(followed);
+                tokio::spawn(follow(engine, origin, Arc::clone(&listed), leg, standing));
             }
         }
     }
@@ -60,27 +58,22 @@ async fn follow(
     origin: Arc<dyn FetchOrigin>,
     listed: Arc<ListedErrand>,
     leg: Leg,
-    waits: bool,
+    standing: Standing,
 ) {
     let errand = Errand::Operation(Arc::clone(&leg.errand));
     match engine.await_elsewhere(&errand, leg.previous.clone()).await {
         Consulted::Found(stored) => leg.takeoff.land(Outcome::Found(stored)),
-        _ => {
-            let standing = Standing::of_client(!waits);
-            submit(engine, origin, Party { listed, legs: vec![leg], standing }).await;
-        }
+        _ => submit(engine, origin, Party { listed, legs: vec![leg], standing }).await,
     }
 }
 
 /// Has a party's things asked for: in a call that is open, or in one of its own.
-async fn submit(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, mut party: Party) {
+async fn submit(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party) {
     if party.legs.is_empty() {
         return;
     }
-    let (listed, waits) = (Arc::clone(&party.listed), party.waits());
-    let standing = std::mem::replace(&mut party.standing, Standing::of_client(!waits));
+    let (listed, standing) = (Arc::clone(&party.listed), party.standing);
     let kind = listed.question.kind().digest();
-    // Where another's call takes it along, what let it in is given back.
     if let Joined::Opened(linger) = engine.merger.join(kind, party) {
         call(engine, origin, Opening { listed, linger, standing }).await;
     }
@@ -115,15 +108,13 @@ fn call(
             let (mut leaving, others) = engine.merger.depart(kind, max_ids);
             seat.state = SeatState::Left;
             leaving.extend(engine.riders(&listed, different(&leaving).len()));
-            if let Some(waits) = others {
+            if let Some(standing) = others {
                 let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
                 let (listed, linger) = (Arc::clone(&listed), Duration::ZERO);
-                let standing = Standing::of_client(!waits);
                 tokio::spawn(call(engine, origin, Opening { listed, linger, standing }));
             }
             leaving
         };
-        let has_waited = matches!(standing, Standing::Client(Patience::Waits));
         let (mut parties, verdict) = ask(&engine, &*origin, &listed, standing, leave).await;
         drop(permit);
         if seat.state == SeatState::Waiting {
@@ -132,13 +123,11 @@ fn call(
         drop(seat);
         let was_refused =
             matches!(&verdict, Verdict::Failed(error) if !error.may_have_been_asked());
-        if has_waited || !was_refused {
-            return conclude(&engine, &origin, parties, verdict).await;
-        }
-        // Whoever joined a call that would not wait may wait all the same.
-        let (waiting, others): (Vec<_>, Vec<_>) = parties.into_iter().partition(Party::waits);
+        // Whoever joined it may be let in where the one who opened it was not.
+        let goes_first = |party: &Party| was_refused && party.standing < standing;
+        let (first, others): (Vec<_>, Vec<_>) = parties.into_iter().partition(goes_first);
         conclude(&engine, &origin, others, verdict).await;
-        for party in waiting {
+        for party in first {
             tokio::spawn(submit(Arc::clone(&engine), Arc::clone(&origin), party));
         }
     })
@@ -151,8 +140,7 @@ fn call_alone(
     party: Party,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let listed = Arc::clone(&party.listed);
-        let standing = Standing::of_client(!party.waits());
+        let (listed, standing) = (Arc::clone(&party.listed), party.standing);
         match engine.flights.permit() {
             Ok(_permit) => {
                 let leave = || vec![party];
@@ -280,7 +268,7 @@ fn legs_of(parties: Vec<Party>) -> impl Iterator<Item = Leg> {
 
 impl Engine {
     /// How many things one call asks for at most: no more than its answer is sure to show.
-    fn max_ids(&self, listed: &ListedErrand) -> usize {
+    pub(in crate::proxy) fn max_ids(&self, listed: &ListedErrand) -> usize {
         let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
         let shown = listed.question.max_items().saturating_sub(1);
         max_ids.min(shown).min(self.habits.page_items(listed.operation.index)).max(1)
@@ -305,7 +293,7 @@ impl Engine {
                 legs.push(Leg { errand, unit, previous, takeoff, lease: None });
             }
         }
-        let (listed, standing) = (Arc::clone(listed), Standing::of_client(true));
+        let (listed, standing) = (Arc::clone(listed), Standing::Behind(Priority::RefreshAhead));
         (!legs.is_empty()).then_some(Party { listed, legs, standing })
     }
 

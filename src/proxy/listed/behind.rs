@@ -11,8 +11,6 @@ use crate::proxy::asking::Standing;
 use crate::proxy::engine::Served;
 use crate::proxy::fetch::Source;
 use crate::proxy::flight::{Boarding, Charge};
-use crate::proxy::hottest::is_sampled;
-use crate::question::Partition;
 
 impl Proxy {
     /// Has fetched anew, with nobody waiting for it, what is served stale, and what is about to expire
@@ -28,10 +26,11 @@ impl Proxy {
             wanted.iter().any(|one| one.piece.as_ref().is_some_and(is))
         };
         self.count_hits(listed, wanted);
-        let priority = if any(&is_stale) {
-            Priority::Revalidation
+        let (priority, source) = if any(&is_stale) {
+            (Priority::Revalidation, Source::Anywhere)
         } else if any(&|piece| is_ending(piece) && engine.is_due_ahead(&piece.stored, now)) {
-            Priority::RefreshAhead
+            // What other nodes have is as near its end.
+            (Priority::RefreshAhead, Source::Origin)
         } else {
             if any(&is_ending) {
                 self.note_riders(listed, wanted, &is_ending);
@@ -46,7 +45,7 @@ impl Proxy {
             return;
         }
         let legs = self.board_behind(listed, wanted, &is_meant);
-        self.leave(listed, legs, Source::Anywhere, Standing::Behind(priority));
+        self.leave(listed, legs, source, Standing::Behind(priority));
     }
 
     /// Notes what is about to expire, for calls that go anyway.
@@ -56,7 +55,7 @@ impl Proxy {
         wanted: &[Wanted<'_>],
         is_ending: &dyn Fn(&Piece) -> bool,
     ) {
-        let max_ids = listed.decomposition().map_or(1, |apart| apart.max_ids);
+        let max_ids = self.engine.max_ids(listed);
         let ending = wanted.iter().filter(|one| one.piece.as_ref().is_some_and(is_ending));
         let riders = ending.map(|one| {
             let rider = || Rider { listed: listed.only(one.unit), unit: one.unit.clone() };
@@ -66,7 +65,7 @@ impl Proxy {
     }
 
     /// Boards flights that nobody waits for, for these of the pieces.
-    pub(super) fn board_behind(
+    fn board_behind(
         &self,
         listed: &ListedErrand,
         wanted: &[Wanted<'_>],
@@ -88,10 +87,7 @@ impl Proxy {
     /// Counts the hits, now and then.
     fn count_hits(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
         let engine = &self.engine;
-        let class = listed.operation.class;
-        let is_counted = listed.asker.partition == Partition::Anonymous
-            && engine.config.refresh.after_purge.contains(&class);
-        if engine.hottest.is_off() || !is_counted || !is_sampled() {
+        if !engine.is_hit_counted(&listed.asker, listed.operation.class) {
             return;
         }
         let hits = wanted.iter().filter_map(|one| match &one.piece {

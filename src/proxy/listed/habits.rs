@@ -126,7 +126,7 @@ impl Habits {
         now: Timestamp,
     ) -> Option<Vec<usize>> {
         let habit = self.by_operation.get(operation)?;
-        let is_cut = units.len() > habit.page_items.load(Ordering::Relaxed);
+        let is_cut = units.len() > self.page_items(operation);
         if is_cut || habit.whole_until.load(Ordering::Relaxed) > now.as_millis() {
             return None;
         }
@@ -191,7 +191,8 @@ impl Habits {
         let is_known = |habit: &Habit| habit.order().is_some();
         if !self.by_operation.get(operation).is_some_and(is_known) {
             units.sort_by(|a, b| b.id.cmp(&a.id));
-            // Neither up nor down: no origin that sorts answers so.
+            // Neither up nor down: no origin that sorts answers so. Of two, up: that shows nothing of
+            // the order, where down would make one that sorts down look like one that does not sort.
             if let [first, second, ..] = units {
                 std::mem::swap(first, second);
             }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::{ListedErrand, Party};
 use crate::dependency::Id;
+use crate::proxy::asking::Standing;
 use crate::question::Unit;
 
 /// Open calls, and how many of each kind are under way.
@@ -96,14 +97,14 @@ impl Merger {
     }
 
     /// Those who leave with one call for at most `max_ids` things; and where others are left, for whom
-    /// another call is to be made, whether one of them may wait for its turn.
-    pub fn depart(&self, kind: u128, max_ids: usize) -> (Vec<Party>, Option<bool>) {
+    /// another call is to be made, who of them goes first.
+    pub fn depart(&self, kind: u128, max_ids: usize) -> (Vec<Party>, Option<Standing>) {
         let mut kinds = self.kinds.lock();
         let Some(kind) = kinds.get_mut(&kind) else { return (Vec::new(), None) };
         kind.under_way += 1;
         let (leaving, staying) = divide(std::mem::take(&mut kind.waiting), max_ids);
         kind.waiting = staying;
-        let others = (!kind.waiting.is_empty()).then(|| kind.waiting.iter().any(Party::waits));
+        let others = kind.waiting.iter().map(|party| party.standing).min();
         (leaving, others)
     }
 
@@ -138,7 +139,7 @@ fn divide(parties: Vec<Party>, max_ids: usize) -> (Vec<Party>, Vec<Party>) {
     let (mut leaving, mut staying) = (Vec::new(), Vec::new());
     for mut party in parties {
         let rest = party.split_off(|unit| {
-            let has_room = texts.len() < max_ids.max(1);
+            let has_room = texts.len() < max_ids;
             match texts.get(&unit.id) {
                 Some(text) => *text == unit.text,
                 None if has_room => {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::ListedErrand;
-use crate::origin::gate::Patience;
 use crate::proxy::asking::Standing;
 use crate::proxy::errand::OperationErrand;
 use crate::proxy::flight::Takeoff;
@@ -22,11 +21,6 @@ pub struct Party {
 }
 
 impl Party {
-    /// Whether it is a client's that may wait for its turn.
-    pub(in crate::proxy) const fn waits(&self) -> bool {
-        matches!(self.standing, Standing::Client(Patience::Waits))
-    }
-
     /// Leaves those of the legs that `leave`, and gives back the others, if there are any.
     pub(super) fn split_off(&mut self, mut leave: impl FnMut(&Unit) -> bool) -> Option<Self> {
         let legs = std::mem::take(&mut self.legs);
@@ -34,8 +28,7 @@ impl Party {
             legs.into_iter().partition(|leg| leave(&leg.unit));
         self.legs = leaving;
         let listed = Arc::clone(&self.listed);
-        let standing = Standing::of_client(!self.waits());
-        (!staying.is_empty()).then_some(Self { listed, legs: staying, standing })
+        (!staying.is_empty()).then_some(Self { listed, legs: staying, standing: self.standing })
     }
 }
 

@@ -96,7 +96,7 @@ async fn exchange<'p>(
         let fetch = Fetch { engine, errand: &errand, previous, takeoff: &leg.takeoff };
         return Verdict::Lone(match fetch.received(validated, response, exchange).await {
             Ok(outcome) => outcome,
-            Err(Misconfirmed) => fetch.exchange_anew(origin).await,
+            Err(Misconfirmed) => fetch.exchange_anew(origin, standing).await,
         });
     }
     let (head, body) = response.into_parts();
