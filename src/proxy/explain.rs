@@ -145,7 +145,10 @@ impl Engine {
             }
         }
         let verdict = match missing.len() {
-            _ if !is_ordered => "fetched whole: how the origin orders or repeats is not known yet",
+            0 if !is_ordered => "fetched whole: how the origin orders or repeats is not known yet",
+            _ if !is_ordered => {
+                "fetched, and whole after that where it does not show how the origin orders or repeats"
+            }
             0 => "put together from the store",
             all if all == keyed.len() => "fetched: nothing of it is stored that may be used",
             _ => "put together from the store and what the origin is asked for",
