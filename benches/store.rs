@@ -25,7 +25,7 @@ use csu_edge::operation::{Catalogue, Class, Lifetimes};
 use csu_edge::proxy::{Engine, Errand, Subject, Task};
 use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeRequest, Purger};
 use csu_edge::server::Peer;
-use csu_edge::stored_response::{StoredBody, StoredResponse};
+use csu_edge::stored_response::{LetGo, StoredBody, StoredResponse};
 use csu_edge::tag::{Tag, TagKind, TagSet};
 use http::{HeaderMap, Request, StatusCode};
 
@@ -95,6 +95,7 @@ impl World {
                 None,
             )),
             last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
         })
     }
 }

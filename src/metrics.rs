@@ -5,10 +5,14 @@
 //!
 //! Three histograms of time have their own buckets, for the reasons beside them.
 
+mod per_worker;
+
 use prometheus::core::{AtomicU64, GenericCounter, GenericCounterVec};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use per_worker::PerWorker;
 
 /// A counter of whole things.
 pub type Counter = GenericCounter<AtomicU64>;
@@ -39,11 +43,13 @@ const REDIS_SECONDS: &[f64] = &[
 pub struct Metrics {
     registry: Registry,
     /// Requests by operation, class and result.
-    pub requests: CounterVec,
+    pub requests: PerWorker<CounterVec>,
     /// Time from a request's head to its answer's head, by result.
-    pub request_seconds: HistogramVec,
+    pub request_seconds: PerWorker<HistogramVec>,
+    /// Hits whose requests came before byte for byte, and were not read.
+    pub repeats: PerWorker<Counter>,
     /// Pieces of answers for lists, by operation and how each came to be served.
-    pub pieces: CounterVec,
+    pub pieces: PerWorker<CounterVec>,
     /// Answers for lists that could not be taken apart, by operation and reason.
     pub undivided: CounterVec,
     /// Things asked for in calls for lists, by operation.
@@ -151,18 +157,22 @@ impl Metrics {
             declare.gauges("build_info", "Always 1; the label tells the version", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
-            requests: declare.counters(
+            requests: declare.counters_per_worker(
                 "requests_total",
                 "Storefront requests by catalogue operation, its class and how they were answered",
                 &["operation", "class", "result"],
             )?,
-            request_seconds: declare.histograms(
+            request_seconds: declare.histograms_per_worker(
                 "request_duration_seconds",
                 "Time from a request's head to its answer's head",
                 &["result"],
                 REQUEST_SECONDS,
             )?,
-            pieces: declare.counters(
+            repeats: declare.counter_per_worker(
+                "repeated_hits_total",
+                "Hits whose requests came before byte for byte, and were not read",
+            )?,
+            pieces: declare.counters_per_worker(
                 "pieces_total",
                 "Pieces that answers for lists were put together from, by how each came about",
                 &["operation", "result"],
@@ -393,6 +403,23 @@ impl Declarations {
         self.register(CounterVec::new(Opts::new(name, help), labels)?)
     }
 
+    fn counter_per_worker(
+        &self,
+        name: &'static str,
+        help: &'static str,
+    ) -> Result<PerWorker<Counter>, prometheus::Error> {
+        self.register(PerWorker::new(move || Counter::new(name, help))?)
+    }
+
+    fn counters_per_worker(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&str],
+    ) -> Result<PerWorker<CounterVec>, prometheus::Error> {
+        self.register(PerWorker::new(move || CounterVec::new(Opts::new(name, help), labels))?)
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         self.register(IntGauge::new(name, help)?)
     }
@@ -426,6 +453,19 @@ impl Declarations {
     ) -> Result<HistogramVec, prometheus::Error> {
         let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
         self.register(HistogramVec::new(options, labels)?)
+    }
+
+    fn histograms_per_worker(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&str],
+        buckets: &'static [f64],
+    ) -> Result<PerWorker<HistogramVec>, prometheus::Error> {
+        self.register(PerWorker::new(move || {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            HistogramVec::new(options, labels)
+        })?)
     }
 }
 

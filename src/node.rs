@@ -29,7 +29,7 @@ use crate::origin::{OriginClient, SetupError};
 use crate::proxy::{Engine, Proxy};
 use crate::purge::{Purger, Stamp};
 use crate::redis::RedisSetupError;
-use crate::server::{self, Counters, Drained, Handler, Peer, Plan, Server};
+use crate::server::{self, Answer, Counters, Drained, Handler, Peer, Plan, RepeatPlan, Server};
 use crate::tls::{LiveTls, UnusableTls};
 
 use sharing::Sharing;
@@ -139,10 +139,20 @@ impl Node {
         let mut open = |listener, tls, address, workers| {
             let tls = secured.open(listener, tls)?;
             let (limits, trusted) = (&limits, &trusted[..]);
-            Ok::<_, StartError>(Opening { listener, address, workers, limits, trusted, tls })
+            let repeats = RepeatPlan::default();
+            Ok::<_, StartError>(Opening {
+                listener,
+                address,
+                workers,
+                limits,
+                repeats,
+                trusted,
+                tls,
+            })
         };
 
         let storefront = open("storefront", tls.storefront, listen.storefront, listen.workers)?
+            .repeating(engine.repeats())
             .serve({
                 let engine = Arc::clone(&engine);
                 move || Proxy::new(Arc::clone(&engine), Arc::new(origin.with_own_connections()))
@@ -236,18 +246,23 @@ struct Opening<'a> {
     address: SocketAddr,
     workers: usize,
     limits: &'a Limits,
+    repeats: RepeatPlan,
     trusted: &'a [IpNet],
     tls: Option<Arc<LiveTls>>,
 }
 
 impl Opening<'_> {
+    fn repeating(self, repeats: RepeatPlan) -> Self {
+        Self { repeats, ..self }
+    }
+
     fn serve<H: Handler>(
         self,
         make_handler: impl Fn() -> H + Clone + Send + 'static,
     ) -> Result<Server, StartError> {
-        let Self { listener, address, workers, limits, trusted, tls } = self;
+        let Self { listener, address, workers, limits, repeats, trusted, tls } = self;
         let (limits, trusted) = (limits.clone(), trusted.to_vec());
-        let plan = Plan { name: listener, address, workers, limits, trusted, tls };
+        let plan = Plan { name: listener, address, workers, limits, repeats, trusted, tls };
         server::serve(&plan, make_handler).map_err(|source| StartError::Listener {
             listener,
             address,
@@ -294,7 +309,7 @@ async fn forget_old_purges(purger: Purger, clock: Clock) {
 }
 
 impl Handler for Proxy {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         Self::handle(self, request, peer).await
     }
 }
@@ -302,7 +317,7 @@ impl Handler for Proxy {
 struct IngestHandler(Arc<Ingest>);
 
 impl Handler for IngestHandler {
-    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Answer {
         whole(self.0.respond(request).await)
     }
 }
@@ -310,13 +325,13 @@ impl Handler for IngestHandler {
 struct ControlHandler(Arc<Control>);
 
 impl Handler for ControlHandler {
-    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Answer {
         whole(self.0.respond(request).await)
     }
 }
 
-fn whole(response: Response<Full<Bytes>>) -> Response<Body> {
-    response.map(|body| Body::boxed(body.map_err(|never| match never {})))
+fn whole(response: Response<Full<Bytes>>) -> Answer {
+    response.map(|body| Body::boxed(body.map_err(|never| match never {}))).into()
 }
 
 /// What the servers count by themselves, carried over to the metrics at a scrape.

@@ -17,10 +17,12 @@
 //! * **fetch**: one for all who ask the same ([`flight`], [`fetch`]), stamped before it leaves.
 //! * **deliver**: the form the client prefers, its 304, `Age` and `Cache-Status` (`deliver`).
 
+mod again;
 pub mod asking;
 mod batch;
 pub mod cache_status;
 pub mod cors;
+pub mod counts;
 mod decoded_body;
 mod deliver;
 pub mod engine;
@@ -44,15 +46,17 @@ pub mod resource;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::ORIGIN;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use again::{Again, AnsweredWith};
 use asking::{FetchOrigin, Purpose, Standing};
 use cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
+use counts::{RequestCounts, Served};
 use deliver::{Hand, Terms};
-use engine::Served;
 use errand::{Detour, Unkeyed, whole};
 use fetch::Source;
 use flight::{Boarding, Charge, Outcome, StreamedResponse, Takeoff, Withheld};
@@ -63,7 +67,7 @@ use crate::error::ProxyError;
 use crate::operation::Operation;
 use crate::origin::gate::Priority;
 use crate::origin::{OriginClient, RequestBody};
-use crate::server::Peer;
+use crate::server::{Answer, Peer};
 use crate::stored_response::StoredResponse;
 
 pub use decoded_body::OriginBody;
@@ -79,6 +83,7 @@ pub struct Proxy {
     engine: Arc<Engine>,
     origin: Arc<OriginClient>,
     fetcher: Arc<dyn FetchOrigin>,
+    counts: Arc<RequestCounts>,
 }
 
 /// An answer, and how it came about.
@@ -86,9 +91,19 @@ struct Answered {
     response: Response<Body>,
     operation: Option<Arc<Operation>>,
     served: Served,
+    /// What it was made of, where it may be given again.
+    with: Option<AnsweredWith>,
 }
 
 impl Answered {
+    const fn new(
+        response: Response<Body>,
+        operation: Option<Arc<Operation>>,
+        served: Served,
+    ) -> Self {
+        Self { response, operation, served, with: None }
+    }
+
     /// With the fields that are for the one who asked first.
     fn with(mut self, hand: Hand, withheld: Withheld) -> Self {
         if let (Hand::First, Some(withheld)) = (hand, withheld) {
@@ -103,36 +118,30 @@ impl Proxy {
     pub fn new(engine: Arc<Engine>, origin: Arc<OriginClient>) -> Self {
         let (asked, client) = (Arc::clone(&engine), Arc::clone(&origin));
         let fetcher = Arc::new(asking::Origin { engine: asked, client });
-        Self { engine, origin, fetcher }
+        let counts = Arc::new(RequestCounts::of(&engine.catalogue, &engine.metrics));
+        Self { engine, origin, fetcher, counts }
     }
 
     /// Answers one request of a storefront.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let started = self.engine.clock.monotonic();
         let web_origin = request.headers().get(ORIGIN).cloned();
         let method = request.method().clone();
 
-        let answered = self.answer(request, peer).await;
+        let mut answered = self.answer(request, peer).await;
 
-        let mut response = answered.response;
         // What is answered here says all that it has to say: a preflight's own fields too.
         if let Some(cors) = &self.engine.cors
             && answered.served != Served::Itself
         {
-            cors.decorate(web_origin.as_ref(), response.headers_mut());
+            cors.decorate(web_origin.as_ref(), answered.response.headers_mut());
         }
         let took = self.engine.clock.monotonic().saturating_sub(started);
-        let operation = answered.operation.as_deref();
-        self.engine.count(operation, answered.served, took);
-        tracing::debug!(
-            %method,
-            operation = operation.map_or("-", |operation| &operation.name),
-            result = answered.served.as_str(),
-            status = response.status().as_u16(),
-            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "request",
-        );
-        response
+        let (operation, served) = (answered.operation.as_deref(), answered.served);
+        self.counts.count(operation, served, took);
+        tell(&method, operation, served, answered.response.status(), took);
+        let repeat = Again::of(&self.engine, &self.counts, &method, &mut answered);
+        Answer { response: answered.response, repeat }
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answered {
@@ -208,7 +217,7 @@ impl Proxy {
 
     /// What the proxy answers by itself.
     fn receive(&self, request: &Request<Incoming>) -> Option<Answered> {
-        let itself = |response| Answered { response, operation: None, served: Served::Itself };
+        let itself = |response| Answered::new(response, None, Served::Itself);
         if let Some(response) = pass::answer_here(request) {
             return Some(itself(response));
         }
@@ -227,14 +236,21 @@ impl Proxy {
         &self,
         errand: &Errand,
         terms: &Terms,
-        stored: &StoredResponse,
+        stored: &Arc<StoredResponse>,
         served: Served,
     ) -> Answered {
         let mut status = CacheStatus::hit(stored.freshness.ttl_seconds(self.engine.clock.now()));
         if served == Served::SharedHit {
             status = status.with_detail("redis");
         }
-        self.deliver(errand, terms, stored, Hand::Second, status, served).await
+        let answered = self.deliver(errand, terms, stored, Hand::Second, status, served).await;
+        let with = match errand {
+            Errand::Operation(errand) => {
+                Some(AnsweredWith::One(Arc::clone(errand), Arc::clone(stored)))
+            }
+            Errand::Resource(_) => None,
+        };
+        Answered { with, ..answered }
     }
 
     async fn stale_hit(
@@ -457,7 +473,7 @@ impl Proxy {
             Outcome::Unstored(answer) => {
                 let status = forwarded.with_detail(answer.reason.as_str());
                 let response = deliver::unstored(terms, &answer, errand.public_root(), status);
-                Answered { response, operation, served }
+                Answered::new(response, operation, served)
             }
             Outcome::Streamed(answer) => streamed(terms, &answer, operation, forwarded, served),
             Outcome::Failed(error) => failed(operation, error, forwarded),
@@ -478,7 +494,7 @@ impl Proxy {
         let now = self.engine.clock.now();
         let root = errand.public_root();
         let response = deliver::stored(terms, stored, root, hand, status, now).await;
-        Answered { response, operation: errand.operation().cloned(), served }
+        Answered::new(response, errand.operation().cloned(), served)
     }
 
     /// Streams the request to the origin and the answer back.
@@ -520,8 +536,26 @@ impl Proxy {
             };
         }
         response.headers_mut().append(CACHE_STATUS, bypass.to_value());
-        Answered { response, operation, served: Served::Pass }
+        Answered::new(response, operation, Served::Pass)
     }
+}
+
+/// Logs a request that was answered.
+fn tell(
+    method: &Method,
+    operation: Option<&Operation>,
+    served: Served,
+    status: StatusCode,
+    took: Duration,
+) {
+    tracing::debug!(
+        %method,
+        operation = operation.map_or("-", |operation| &operation.name),
+        result = served.as_str(),
+        status = status.as_u16(),
+        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "request",
+    );
 }
 
 /// An answer that is not held, for the first who takes it.
@@ -537,7 +571,7 @@ fn streamed(
     };
     let status = forwarded.with_detail(answer.reason().as_str());
     let response = deliver::streamed(terms, response, operation.is_some(), status);
-    Answered { response, operation, served }
+    Answered::new(response, operation, served)
 }
 
 /// Asked of the origin, to no avail; or not even asked.
@@ -552,12 +586,12 @@ fn failed(
     let mut response = error.response::<Body>();
     let status = forwarded.with_detail(error.as_str());
     response.headers_mut().insert(CACHE_STATUS, status.to_value());
-    Answered { response, operation, served: Served::Error }
+    Answered::new(response, operation, Served::Error)
 }
 
 /// Not asked of anyone.
 fn refused(operation: Option<Arc<Operation>>, error: ProxyError) -> Answered {
     let mut response = error.response::<Body>();
     response.headers_mut().insert(CACHE_STATUS, CacheStatus::neither(error.as_str()));
-    Answered { response, operation, served: Served::Error }
+    Answered::new(response, operation, Served::Error)
 }

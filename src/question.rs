@@ -79,6 +79,8 @@ pub struct Question {
     pub forward: Forward,
     /// The ids that it names.
     pub dependencies: RequestDependencies,
+    /// Whether the same request, later, is another question.
+    pub is_of_now: bool,
 }
 
 /// A request for the origin. The caller adds the credentials of the partition.
@@ -186,6 +188,7 @@ impl Asked {
                 path_and_query: reading.path_and_query()?,
                 headers: reading.headers.forward,
                 dependencies: named.beside_list(),
+                is_of_now: body.is_of_now,
             };
             return Ok(Self::Listed(ListedQuestion::new(rest, units, list)));
         }
@@ -269,6 +272,7 @@ impl<'a> Reading<'a> {
                 body: body.forward,
             },
             dependencies: named.into_dependencies(),
+            is_of_now: body.is_of_now,
         })
     }
 

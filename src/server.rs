@@ -10,12 +10,15 @@ mod connection;
 mod entrance;
 mod exchange;
 mod frames;
+mod repeating;
+mod repeats;
 mod tls;
 mod worker;
 
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -32,6 +35,8 @@ use crate::body::Body;
 use crate::config::Limits;
 use crate::tls::LiveTls;
 use clients::Clients;
+
+pub use repeats::Repeat;
 
 /// Connections that may wait in the kernel's queue of one listener.
 const BACKLOG: i32 = 4096;
@@ -72,14 +77,24 @@ impl Peer {
     }
 }
 
+/// An answer to a request, and whether it may be given again to the same bytes.
+pub struct Answer {
+    /// The answer.
+    pub response: Response<Body>,
+    /// How it is given again.
+    pub repeat: Option<Rc<dyn Repeat>>,
+}
+
+impl From<Response<Body>> for Answer {
+    fn from(response: Response<Body>) -> Self {
+        Self { response, repeat: None }
+    }
+}
+
 /// What answers requests. Each worker makes its own, which never leaves the worker's thread.
 pub trait Handler: 'static {
     /// Answers one request. Dropped unfinished when the client goes away.
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> impl Future<Output = Response<Body>>;
+    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Answer>;
 }
 
 /// Where and how to serve.
@@ -95,8 +110,20 @@ pub struct Plan {
     pub limits: Limits,
     /// What handshakes are made with; `None` serves in the clear.
     pub tls: Option<Arc<LiveTls>>,
+    /// What workers keep of requests whose answers can be given again.
+    pub repeats: RepeatPlan,
     /// Proxies of ours, to whose addresses `limits.connections_per_client` does not apply.
     pub trusted: Vec<IpNet>,
+}
+
+/// What is kept of requests whose answers can be given again, byte for byte as they came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepeatPlan {
+    /// Bytes for it, over all workers. None is kept where that is too little.
+    pub bytes: usize,
+    /// Fields that change no answer, by their names in lower case: where requests differ in these
+    /// alone, they are the same.
+    pub unread: &'static [&'static str],
 }
 
 /// What happened to connections, over all workers of a server.
@@ -221,6 +248,7 @@ where
         let (ended, end) = oneshot::channel();
         let worker = worker::Run {
             limits: plan.limits.clone(),
+            repeats: RepeatPlan { bytes: plan.repeats.bytes / count, ..plan.repeats },
             tls: plan.tls.clone(),
             slots: Arc::clone(&slots),
             clients: Arc::clone(&clients),

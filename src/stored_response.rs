@@ -3,6 +3,7 @@
 
 use std::hash::Hasher;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -47,6 +48,24 @@ pub struct StoredResponse {
     pub body: Arc<StoredBody>,
     /// Where the purge check left off.
     pub last_found_usable: LastFoundUsable,
+    /// Whether the memory tier has let it go.
+    pub let_go: LetGo,
+}
+
+/// Tells who keeps a stored response beside the memory tier that the tier no longer does.
+#[derive(Debug, Default)]
+pub struct LetGo(AtomicBool);
+
+impl LetGo {
+    /// It was evicted, removed or replaced.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl StoredResponse {
@@ -169,6 +188,11 @@ impl StoredBody {
     pub fn layout(&self, decomposition: &Decomposition, id: &Id) -> Result<&Layout, Unfit> {
         let read = || Layout::of(&self.plain, decomposition, id);
         self.layout.get_or_init(read).as_ref().map_err(|unfit| *unfit)
+    }
+
+    /// Whether it holds links, which are other ones for each base that clients come by.
+    pub const fn has_links(&self) -> bool {
+        !self.links.is_empty()
     }
 
     /// The plain body as the origin sent it.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use csu_edge::proxy::engine::Served;
+use csu_edge::proxy::counts::Served;
 
 const OPERATIONS: &str = include_str!("../docs/operations.md");
 const STOREFRONT: &str = include_str!("../docs/storefront.md");

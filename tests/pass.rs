@@ -14,13 +14,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use csu_edge::body::Body;
 use csu_edge::config::{self, Limits};
 use csu_edge::error::ProxyError;
 use csu_edge::origin::{OriginClient, RequestBody};
 use csu_edge::proxy::pass;
-use csu_edge::server::{self, Handler, Peer, Plan, Server};
-use http::{Request, Response, StatusCode};
+use csu_edge::server::{self, Answer, Handler, Peer, Plan, RepeatPlan, Server};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -36,9 +35,9 @@ struct Passer {
 }
 
 impl Handler for Passer {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         if let Some(answer) = pass::answer_here(&request) {
-            return answer;
+            return answer.into();
         }
         let (parts, mut body) = request.into_parts();
         let body = if parts.uri.path() == "/resumed" {
@@ -48,10 +47,8 @@ impl Handler for Passer {
             RequestBody::streamed(body)
         };
         let request = Request::from_parts(parts, body);
-        match pass::pass(&self.origin, &self.rules, peer, request).await {
-            Ok(response) => response,
-            Err(error) => ProxyError::from(&error).response(),
-        }
+        let passed = pass::pass(&self.origin, &self.rules, peer, request).await;
+        passed.unwrap_or_else(|error| ProxyError::from(&error).response()).into()
     }
 }
 
@@ -59,7 +56,8 @@ fn proxy_to(config: &config::Origin) -> Server {
     let origin = OriginClient::new(config).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
     let (limits, trusted) = (Limits::default(), Vec::new());
-    let plan = Plan { name: "test", address, workers: 1, limits, trusted, tls: None };
+    let (workers, repeats, tls) = (1, RepeatPlan::default(), None);
+    let plan = Plan { name: "test", address, workers, limits, repeats, trusted, tls };
     let make = move || Passer {
         origin: origin.with_own_connections(),
         rules: config::Forwarded { trusted: Vec::new(), send_forwarded: false },

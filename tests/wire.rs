@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use csu_edge::body::Body;
 use csu_edge::config::Limits;
-use csu_edge::server::{self, Drained, Handler, Peer, Plan, Server};
+use csu_edge::server::{self, Answer, Drained, Handler, Peer, Plan, RepeatPlan, Server};
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -67,7 +67,7 @@ impl Drop for OnDrop {
 }
 
 impl Handler for Stage {
-    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Answer {
         let text = match request.uri().path() {
             "/gate" => {
                 let mut dropped = OnDrop(Some(Arc::clone(&self.dropped)));
@@ -87,14 +87,15 @@ impl Handler for Stage {
             "/body" => request.into_body().collect().await.unwrap().to_bytes().len().to_string(),
             _ => "hello".to_owned(),
         };
-        Response::new(Body::Full(Bytes::from(text)))
+        Response::new(Body::Full(Bytes::from(text))).into()
     }
 }
 
 fn start(limits: Limits, workers: usize, stage: &Stage) -> Server {
     let address = "127.0.0.1:0".parse().unwrap();
     let stage = stage.clone();
-    let plan = Plan { name: "test", address, workers, limits, trusted: Vec::new(), tls: None };
+    let (trusted, tls, repeats) = (Vec::new(), None, RepeatPlan::default());
+    let plan = Plan { name: "test", address, workers, limits, repeats, trusted, tls };
     server::serve(&plan, move || stage.clone()).unwrap()
 }
 

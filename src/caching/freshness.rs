@@ -79,6 +79,16 @@ impl Freshness {
         self.initial_age.saturating_add(now.saturating_since(self.received_at))
     }
 
+    /// Whether a fifth of the freshness lifetime is left at most.
+    pub fn is_ending(&self, now: Timestamp) -> bool {
+        self.left(now) <= self.lifetimes.fresh_for / 5
+    }
+
+    /// What is left of the freshness lifetime.
+    pub fn left(&self, now: Timestamp) -> Duration {
+        self.lifetimes.fresh_for.saturating_sub(self.age(now))
+    }
+
     /// What is left of the freshness lifetime, in whole seconds; negative when it is over.
     pub fn ttl_seconds(&self, now: Timestamp) -> i64 {
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);

@@ -64,6 +64,8 @@ pub struct CanonicalBody {
     /// The form for the origin: the same, but that a present moment is ours, so that a client's
     /// clock that is wrong cannot store the answer for another moment.
     pub forward: Bytes,
+    /// Whether a present moment is in it, so that the same bytes mean something else later.
+    pub is_of_now: bool,
     /// The list that the rules ask for, where the body has exactly one at that place.
     pub list: Option<BodyList>,
 }
@@ -164,7 +166,9 @@ pub fn canonicalise(
     observe: &mut dyn FnMut(Seen<'_>),
 ) -> Result<CanonicalBody, BodyError> {
     if body.is_empty() {
-        return Ok(CanonicalBody { canonical: Bytes::new(), forward: Bytes::new(), list: None });
+        let empty = Bytes::new();
+        let (canonical, forward) = (empty.clone(), empty);
+        return Ok(CanonicalBody { canonical, forward, is_of_now: false, list: None });
     }
     let text = std::str::from_utf8(body).map_err(|_| BodyError::Malformed)?;
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| BodyError::Malformed)?;
@@ -201,11 +205,13 @@ pub fn canonicalise(
     whole.retain(|&byte| byte != LIST_MARK);
     if !whole.contains(&NOW_MARK) {
         let canonical = Bytes::from(whole);
-        return Ok(CanonicalBody { forward: canonical.clone(), canonical, list });
+        let forward = canonical.clone();
+        return Ok(CanonicalBody { canonical, forward, is_of_now: false, list });
     }
     Ok(CanonicalBody {
         canonical: with_now(&whole, NOW),
         forward: with_now(&whole, our_moment.as_bytes()),
+        is_of_now: true,
         list,
     })
 }

@@ -30,8 +30,8 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use super::cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
+use super::counts::Served;
 use super::deliver::Terms;
-use super::engine::Served;
 use super::errand::{Detour, Subject, Taken, Task, take, whole};
 use super::forwarded::host;
 use super::{Answered, DEVICE_TOKEN, Proxy, failed, refused};
@@ -253,8 +253,8 @@ impl Proxy {
         took: Duration,
         room: &mut usize,
     ) -> Option<Part> {
-        let Answered { response, operation, served } = answered;
-        self.engine.count(operation.as_deref(), served, took);
+        let Answered { response, operation, served, .. } = answered;
+        self.counts.count(operation.as_deref(), served, took);
         let (head, body) = response.into_parts();
         let body = Limited::new(body, *room).collect().await.ok()?.to_bytes();
         *room -= body.len();
@@ -388,7 +388,7 @@ impl Proxy {
         headers.insert(CACHE_STATUS, told.to_value());
         let mut response = Response::new(Body::from(body));
         *response.headers_mut() = headers;
-        Answered { response, operation: None, served }
+        Answered::new(response, None, served)
     }
 }
 

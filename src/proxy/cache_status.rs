@@ -1,6 +1,6 @@
 //! `Cache-Status` (RFC 9211): what this cache did with a request, for whoever reads the answer.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -94,34 +94,40 @@ impl CacheStatus {
     /// The member as a field value.
     pub fn to_value(self) -> HeaderValue {
         let mut value = String::with_capacity(48);
-        value.push_str(THIS_CACHE);
         // Writing to a String cannot fail.
-        let _ = match self.forwarded {
-            None => write!(value, "; hit"),
-            Some(reason) => write!(value, "; fwd={}", reason.as_str()),
-        };
+        let _ = write!(value, "{self}");
+        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(THIS_CACHE)?;
+        match self.forwarded {
+            None => f.write_str("; hit")?,
+            Some(reason) => write!(f, "; fwd={}", reason.as_str())?,
+        }
         if let Some(status) = self.forward_status {
-            let _ = write!(value, "; fwd-status={}", status.as_u16());
+            write!(f, "; fwd-status={}", status.as_u16())?;
         }
         if let Some(ttl) = self.ttl_seconds {
-            let _ = write!(value, "; ttl={ttl}");
+            write!(f, "; ttl={ttl}")?;
         }
         if self.stored {
-            value.push_str("; stored");
+            f.write_str("; stored")?;
         }
         if self.collapsed {
-            value.push_str("; collapsed");
+            f.write_str("; collapsed")?;
         }
         // A token has no slash before its first letter, so this is a string (RFC 8941 §3.3.3).
-        let _ = match (self.pieces, self.detail) {
+        match (self.pieces, self.detail) {
             (Some((stored, all)), Some(detail)) => {
-                write!(value, "; detail=\"{stored}/{all} {detail}\"")
+                write!(f, "; detail=\"{stored}/{all} {detail}\"")
             }
-            (Some((stored, all)), None) => write!(value, "; detail=\"{stored}/{all}\""),
-            (None, Some(detail)) => write!(value, "; detail={detail}"),
+            (Some((stored, all)), None) => write!(f, "; detail=\"{stored}/{all}\""),
+            (None, Some(detail)) => write!(f, "; detail={detail}"),
             (None, None) => Ok(()),
-        };
-        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
+        }
     }
 }
 

@@ -2,29 +2,28 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use http::{HeaderMap, Method, Uri};
-use prometheus::Histogram;
 
+use super::again;
 use super::cors::Cors;
 use super::errand::{Call, Detour, Subject};
 use super::flight::Flights;
 use super::hottest::Hottest;
 use super::identity::{Asker, Unpartitioned, identify};
-use super::listed::Piece;
 use super::listed::habits::Habits;
 use super::listed::merger::Merger;
 use super::refresh::Pace;
 use crate::caching::admission::HttpRules;
 use crate::clock::Clock;
 use crate::config::{Config, Generic, GenericPolicy, Secret};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::Metrics;
 use crate::odata::{ResourcePath, ServiceRoot, ServiceRootError};
-use crate::operation::{Catalogue, Identity, Operation};
+use crate::operation::{Catalogue, Identity};
 use crate::origin::gate::Gate;
 use crate::purge::{PurgePlane, Purger};
+use crate::server::RepeatPlan;
 use crate::store::{MemoryTier, SharedTier, VariantIndex};
 
 /// Everything that an answer can come from or end in, but the origin.
@@ -69,64 +68,6 @@ pub struct Engine {
     pub key_seed: [u8; 16],
     /// What credentials are digested under, for partitions. Random too, unless the fleet shares one.
     partition_seed: [u8; 16],
-    counted: RequestMetrics,
-}
-
-/// How a request was answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Served {
-    /// From memory, fresh.
-    Hit,
-    /// From the tier that nodes share, fresh.
-    SharedHit,
-    /// From the store, stale, while a revalidation runs.
-    Stale,
-    /// From the store, stale, because the origin failed.
-    StaleIfError,
-    /// From the store in part, the rest by a fetch.
-    Partial,
-    /// By a fetch of its own.
-    Miss,
-    /// By another request's fetch.
-    Collapsed,
-    /// Passed through.
-    Pass,
-    /// By the proxy itself: a CORS preflight, or a method that is not for a gateway.
-    Itself,
-    /// By an error of the proxy's.
-    Error,
-}
-
-impl Served {
-    /// Every way, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
-        Self::Hit,
-        Self::SharedHit,
-        Self::Stale,
-        Self::StaleIfError,
-        Self::Partial,
-        Self::Miss,
-        Self::Collapsed,
-        Self::Pass,
-        Self::Itself,
-        Self::Error,
-    ];
-
-    /// The way, as a metric label and a log field.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::SharedHit => "hit-redis",
-            Self::Stale => "stale",
-            Self::StaleIfError => "stale-if-error",
-            Self::Partial => "partial",
-            Self::Miss => "miss",
-            Self::Collapsed => "collapsed",
-            Self::Pass => "pass",
-            Self::Itself => "itself",
-            Self::Error => "error",
-        }
-    }
 }
 
 impl Engine {
@@ -141,13 +82,14 @@ impl Engine {
         metrics: Metrics,
         clock: Clock,
     ) -> Result<Self, ServiceRootError> {
-        let index_bytes = config.memory.max_bytes / INDEX_SHARE;
+        let max_bytes = config.memory.max_bytes;
+        let index_bytes = max_bytes / INDEX_SHARE;
         Ok(Self {
             variants: VariantIndex::new(index_bytes, config.limits.variants),
             http_rules: http_rules(&config.generic),
             service_root: ServiceRoot::new(&config.origin.service_root)?,
             store: MemoryTier::new(
-                config.memory.max_bytes - index_bytes,
+                max_bytes - index_bytes - max_bytes / REPEAT_SHARE,
                 clock.clone(),
                 metrics.clone(),
             ),
@@ -159,7 +101,6 @@ impl Engine {
             hottest: Hottest::new(config.refresh.hottest),
             pace: Pace::default(),
             cors: config.cors.as_ref().map(Cors::new),
-            counted: RequestMetrics::of(&catalogue, &metrics),
             key_seed: rand::random(),
             partition_seed: partition_seed(&config).unwrap_or_else(rand::random),
             shared: None,
@@ -220,16 +161,10 @@ impl Engine {
         identify(headers, rule, self.clock.now(), &self.partition_seed)
     }
 
-    /// Counts the pieces that an answer for a list was put together from.
-    pub(super) fn count_pieces(&self, operation: &Operation, pieces: &[&Piece]) {
-        for piece in pieces {
-            self.counted.count_piece(operation, piece.served);
-        }
-    }
-
-    /// Counts a request that was answered.
-    pub fn count(&self, operation: Option<&Operation>, served: Served, took: Duration) {
-        self.counted.count(operation, served, took);
+    /// What workers keep of requests whose answers can be given again.
+    pub fn repeats(&self) -> RepeatPlan {
+        let bytes = self.config.memory.max_bytes / REPEAT_SHARE;
+        RepeatPlan { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), unread: &again::UNREAD }
     }
 
     /// Brings the gauges up to date, for a scrape.
@@ -242,6 +177,9 @@ impl Engine {
 
 /// The part of `memory.max_bytes` that is for knowing which variants of a URL there are.
 const INDEX_SHARE: u64 = 32;
+
+/// The part of `memory.max_bytes` that is for requests whose answers can be given again.
+const REPEAT_SHARE: u64 = 32;
 
 fn partition_secret(config: &Config) -> Option<&Secret> {
     config.redis.as_ref()?.partition_secret.as_ref()
@@ -261,56 +199,5 @@ fn http_rules(generic: &Generic) -> HttpRules {
         heuristic_max: generic.heuristic_max,
         stale_if_error: generic.stale_if_error,
         stores_set_cookie: generic.store_set_cookie,
-    }
-}
-
-/// The counters of requests, found once instead of by their labels on every request.
-struct RequestMetrics {
-    /// By operation (the last row is for none of the catalogue's), then by [`Served`].
-    requests: Vec<[Counter; Served::ALL.len()]>,
-    seconds: [Histogram; Served::ALL.len()],
-    /// The same of pieces, where the operation's answers come apart.
-    pieces: Vec<Option<[Counter; Served::ALL.len()]>>,
-}
-
-impl RequestMetrics {
-    fn of(catalogue: &Catalogue, metrics: &Metrics) -> Self {
-        let row = |operation: &str, class: &str| {
-            Served::ALL.map(|served| {
-                metrics.requests.with_label_values(&[operation, class, served.as_str()])
-            })
-        };
-        let mut requests: Vec<_> = catalogue
-            .operations()
-            .iter()
-            .map(|operation| row(&operation.name, operation.class.as_str()))
-            .collect();
-        requests.push(row("other", "none"));
-        let pieces = catalogue.operations().iter().map(|operation| {
-            let of = |served: Served| {
-                metrics.pieces.with_label_values(&[&*operation.name, served.as_str()])
-            };
-            operation.decomposition.as_ref().map(|_| Served::ALL.map(of))
-        });
-        let pieces = pieces.collect();
-        let seconds =
-            Served::ALL.map(|served| metrics.request_seconds.with_label_values(&[served.as_str()]));
-        Self { requests, seconds, pieces }
-    }
-
-    #[allow(clippy::indexing_slicing, reason = "one element for each variant of `Served`")]
-    fn count_piece(&self, operation: &Operation, served: Served) {
-        if let Some(Some(row)) = self.pieces.get(operation.index) {
-            row[served as usize].inc();
-        }
-    }
-
-    #[allow(clippy::indexing_slicing, reason = "one element for each variant of `Served`")]
-    fn count(&self, operation: Option<&Operation>, served: Served, took: Duration) {
-        let row = operation.map_or(self.requests.len() - 1, |operation| operation.index);
-        if let Some(row) = self.requests.get(row) {
-            row[served as usize].inc();
-        }
-        self.seconds[served as usize].observe(took.as_secs_f64());
     }
 }

@@ -36,7 +36,7 @@ use crate::clock::Timestamp;
 use crate::error::ProxyError;
 use crate::purge::LastFoundUsable;
 use crate::store::Lease;
-use crate::stored_response::StoredResponse;
+use crate::stored_response::{LetGo, StoredResponse};
 use crate::tag::TagSet;
 use consult::Consulted;
 
@@ -217,6 +217,7 @@ impl Fetch<'_> {
             tags,
             body: Arc::clone(&previous.body),
             last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
         });
         if stored.key != previous.key {
             self.engine.unshare(previous);

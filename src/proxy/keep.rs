@@ -16,7 +16,7 @@ use crate::caching::freshness::Freshness;
 use crate::caching::groups::groups;
 use crate::caching::lifetime::Exchange;
 use crate::purge::{LastFoundUsable, Stamp};
-use crate::stored_response::{StoredBody, StoredResponse};
+use crate::stored_response::{LetGo, StoredBody, StoredResponse};
 use crate::tag::{Tag, TagSet};
 
 impl Engine {
@@ -38,6 +38,7 @@ impl Engine {
             headers,
             body: Arc::new(StoredBody::verbatim(body)),
             last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
         });
         self.store.put(&stored);
         stored

@@ -25,10 +25,11 @@ mod piece;
 
 use std::sync::Arc;
 
+use super::again::AnsweredWith;
 use super::asking::Standing;
 use super::cache_status::{CacheStatus, Forwarded};
+use super::counts::Served;
 use super::deliver::{self, Hand, Terms};
-use super::engine::Served;
 use super::errand::Errand;
 use super::fetch::{Source, pieces};
 use super::flight::{
@@ -41,6 +42,7 @@ use crate::cache_key::CacheKey;
 use crate::caching::cache_control::RequestDirectives;
 use crate::clock::Timestamp;
 use crate::error::ProxyError;
+use crate::operation::Operation;
 use crate::purge::{Moment, Strictness};
 use crate::question::Unit;
 use crate::stored_response::StoredResponse;
@@ -113,7 +115,7 @@ impl Proxy {
             Err(Unable::Refused(answer, served)) => {
                 let status = by(served).with_detail(answer.reason.as_str());
                 let response = deliver::unstored(terms, &answer, &listed.public_root, status);
-                Answered { response, operation, served }
+                Answered::new(response, operation, served)
             }
             Err(Unable::Streamed(answer)) => {
                 streamed(terms, &answer, operation, forwarded, Served::Miss)
@@ -377,7 +379,7 @@ impl Proxy {
     /// The answer, as the origin would have put it.
     async fn put_together(
         &self,
-        listed: &ListedErrand,
+        listed: &Arc<ListedErrand>,
         terms: &Terms,
         different: &[usize],
         wanted: &[Wanted<'_>],
@@ -401,10 +403,10 @@ impl Proxy {
         let operation = Some(Arc::clone(&listed.operation));
         let hand = if served == Served::Miss { Hand::First } else { Hand::Second };
         if let ([piece], [_]) = (&pieces[..], units) {
-            self.engine.count_pieces(&listed.operation, &pieces);
+            self.count_pieces(&listed.operation, &pieces);
             let (stored, root) = (&piece.stored, &listed.public_root);
             let response = deliver::stored(terms, stored, root, hand, status, now).await;
-            return Ok(Answered { response, operation, served });
+            return Ok(Answered::new(response, operation, served).made_of(listed, &pieces));
         }
         let decomposition = listed.decomposition().ok_or(Unable::Whole)?;
         let mut parts = Vec::with_capacity(pieces.len());
@@ -430,9 +432,16 @@ impl Proxy {
             let labels = [&*listed.operation.name, unfit.as_str()];
             self.engine.metrics.undivided.with_label_values(&labels).inc();
         })?;
-        self.engine.count_pieces(&listed.operation, &pieces);
+        self.count_pieces(&listed.operation, &pieces);
         let response = deliver::pieces(terms, &stored, body, hand, status, now).await;
-        Ok(Answered { response, operation, served })
+        Ok(Answered::new(response, operation, served).made_of(listed, &pieces))
+    }
+
+    /// Counts the pieces that an answer for a list was put together from.
+    fn count_pieces(&self, operation: &Operation, pieces: &[&Piece]) {
+        for piece in pieces {
+            self.counts.count_pieces(operation, piece.served, 1);
+        }
     }
 
     /// How an answer from these pieces is served, and what its client is told of that.
@@ -490,4 +499,15 @@ struct Waiting {
     passenger: Passenger,
     waiter: Waiter,
     collapsed: bool,
+}
+
+impl Answered {
+    /// The same, which may be given again as long as its pieces stand.
+    fn made_of(self, listed: &Arc<ListedErrand>, pieces: &[&Piece]) -> Self {
+        if self.served != Served::Hit {
+            return self;
+        }
+        let stored = pieces.iter().map(|piece| Arc::clone(&piece.stored)).collect();
+        Self { with: Some(AnsweredWith::Pieces(Arc::clone(listed), stored)), ..self }
+    }
 }

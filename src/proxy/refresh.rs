@@ -80,14 +80,20 @@ fn is_due(left: Duration, takes: Duration, beta: f64, chance: f64) -> bool {
 impl Engine {
     /// Whether a fresh answer is to be fetched anew now, so that nobody finds it stale.
     pub(super) fn is_due_ahead(&self, stored: &StoredResponse, now: Timestamp) -> bool {
-        let beta = f64::from(self.config.refresh.ahead_percent) / 100.0;
-        let takes = self.pace.average();
-        let freshness = &stored.freshness;
-        let left = freshness.lifetimes.fresh_for.saturating_sub(freshness.age(now));
-        if left.as_secs_f64() > takes.as_secs_f64() * beta * FARTHEST {
-            return false;
+        self.may_be_due_ahead(stored, now) && {
+            let left = stored.freshness.left(now);
+            is_due(left, self.pace.average(), self.ahead(), 1.0 - rand::random::<f64>())
         }
-        is_due(left, takes, beta, 1.0 - rand::random::<f64>())
+    }
+
+    /// Whether it is so near its end that it may be.
+    pub(super) fn may_be_due_ahead(&self, stored: &StoredResponse, now: Timestamp) -> bool {
+        let farthest = self.pace.average().as_secs_f64() * self.ahead() * FARTHEST;
+        stored.freshness.left(now).as_secs_f64() <= farthest
+    }
+
+    fn ahead(&self) -> f64 {
+        f64::from(self.config.refresh.ahead_percent) / 100.0
     }
 
     /// Counts a hit, if its answer is one to be fetched anew after a purge.
@@ -99,9 +105,20 @@ impl Engine {
         }
     }
 
+    /// The same for hits on pieces for one list.
+    pub(super) fn count_hits<'p>(
+        &self,
+        listed: &ListedErrand,
+        hits: impl Iterator<Item = (&'p Arc<StoredResponse>, &'p Unit)>,
+    ) {
+        if self.is_hit_counted(&listed.asker, listed.operation.class) {
+            self.hottest.count_pieces(listed, hits);
+        }
+    }
+
     /// Whether a hit on an answer of this class is counted: now and then, where such are fetched anew
     /// after a purge. Never as somebody, who may be gone.
-    pub(super) fn is_hit_counted(&self, asker: &Asker, class: Class) -> bool {
+    fn is_hit_counted(&self, asker: &Asker, class: Class) -> bool {
         !self.hottest.is_off()
             && asker.partition == Partition::Anonymous
             && self.config.refresh.after_purge.contains(&class)

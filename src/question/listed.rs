@@ -38,6 +38,7 @@ pub struct ListedQuestion {
     headers: HeaderMap,
     /// What it names beside its list.
     rest: RequestDependencies,
+    is_of_now: bool,
 }
 
 /// One thing that is asked for.
@@ -57,6 +58,7 @@ pub(super) struct Rest<'a> {
     pub(super) path_and_query: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) dependencies: RequestDependencies,
+    pub(super) is_of_now: bool,
 }
 
 /// How many items such a question's answer can show, as far as options and preferences tell; `None`
@@ -139,7 +141,7 @@ fn id_of(element: &str, decomposition: &Decomposition) -> Option<Id> {
 
 impl ListedQuestion {
     pub(super) fn new(rest: Rest<'_>, units: Box<[Unit]>, body: BodyList) -> Self {
-        let Rest { operation, stem, max_items, path_and_query, headers, dependencies } = rest;
+        let Rest { operation, stem, max_items, path_and_query, headers, .. } = rest;
         Self {
             operation: Arc::clone(operation),
             stem,
@@ -148,7 +150,8 @@ impl ListedQuestion {
             body,
             path_and_query,
             headers,
-            rest: dependencies,
+            rest: rest.dependencies,
+            is_of_now: rest.is_of_now,
         }
     }
 
@@ -174,7 +177,13 @@ impl ListedQuestion {
             path_and_query: self.path_and_query.clone(),
             headers: self.headers.clone(),
             rest: self.rest.clone(),
+            is_of_now: self.is_of_now,
         }
+    }
+
+    /// Whether the same request, later, is another question.
+    pub const fn is_of_now(&self) -> bool {
+        self.is_of_now
     }
 
     /// Whether the client asks for no less than what the server shows at once.
@@ -222,6 +231,7 @@ impl ListedQuestion {
             key: self.stem.with(Field::Element, texts.as_bytes())?,
             forward: self.forward_texts(std::iter::once(texts)),
             dependencies: self.dependencies(texts),
+            is_of_now: self.is_of_now,
         })
     }
 

@@ -202,6 +202,11 @@ impl Connection {
         }
     }
 
+    /// Whether a request is being answered.
+    pub(super) const fn has_exchanges(&self) -> bool {
+        self.exchanges.get() > 0
+    }
+
     pub(super) const fn is_multiplexed(&self) -> bool {
         self.is_multiplexed.get()
     }

@@ -11,7 +11,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Connection;
-use super::{Handler, Peer, entrance};
+use super::repeating::Recorder;
+use super::{Answer, Handler, Peer, entrance};
 use crate::body::{Body, BodyError};
 use crate::config::Limits;
 use crate::error::ProxyError;
@@ -27,17 +28,19 @@ pub(super) async fn answer<H: Handler>(
     handler: Rc<H>,
     limits: HeadLimits,
     connection: Rc<Connection>,
+    recorder: Rc<Recorder>,
     request: Request<Incoming>,
     peer: Peer,
 ) -> Response<CountedBody> {
     let running = Running::begin(connection, request.version() == Version::HTTP_2);
-    let response = if !limits.are_met_by(&request) {
-        ProxyError::HeaderFieldsTooLarge.response()
+    let Answer { response, repeat } = if !limits.are_met_by(&request) {
+        ProxyError::HeaderFieldsTooLarge.response().into()
     } else if !entrance::admits(&request) {
-        refused()
+        refused().into()
     } else {
         handler.handle(request, peer).await
     };
+    recorder.answered(&response, repeat);
     response.map(|body| CountedBody::new(body, running))
 }
 
@@ -53,8 +56,8 @@ fn refused() -> Response<Body> {
 /// be smaller than 8 KiB or 100 fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeadLimits {
-    bytes: usize,
-    fields: usize,
+    pub(super) bytes: usize,
+    pub(super) fields: usize,
 }
 
 impl HeadLimits {

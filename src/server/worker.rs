@@ -26,7 +26,9 @@ use super::clients::{Clients, Seat};
 use super::connection::{Connection, ConnectionLimits, MarkedStream, Order, Overdue, Ticks};
 use super::exchange::{self, HeadLimits};
 use super::frames::Watched;
-use super::{Counters, Handler, Peer, Phase, tls};
+use super::repeating::{Recorder, Repeating};
+use super::repeats::Repeats;
+use super::{Counters, Handler, Peer, Phase, RepeatPlan, tls};
 use crate::config::Limits;
 use crate::tls::LiveTls;
 
@@ -46,6 +48,7 @@ const FIELDS_ON_STACK: usize = 100;
 /// What a worker shares with the others and with its owner.
 pub(super) struct Run {
     pub(super) limits: Limits,
+    pub(super) repeats: RepeatPlan,
     pub(super) tls: Option<Arc<LiveTls>>,
     pub(super) slots: Arc<Semaphore>,
     pub(super) clients: Arc<Clients>,
@@ -56,6 +59,7 @@ pub(super) struct Run {
 /// What a worker's tasks share.
 struct Worker<H> {
     handler: Rc<H>,
+    repeats: Rc<Repeats>,
     protocols: Protocols,
     tls: Option<Arc<LiveTls>>,
     head_limits: HeadLimits,
@@ -72,6 +76,11 @@ impl Run {
     pub(super) async fn serve<H: Handler>(mut self, listener: TcpListener, handler: H) {
         let worker = Rc::new(Worker {
             handler: Rc::new(handler),
+            repeats: Rc::new(Repeats::new(
+                self.repeats.bytes,
+                self.repeats.unread,
+                HeadLimits::new(&self.limits),
+            )),
             protocols: Protocols::new(&self.limits, &self.counters),
             tls: self.tls.clone(),
             head_limits: HeadLimits::new(&self.limits),
@@ -199,17 +208,21 @@ impl<H: Handler> Worker<H> {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        let recorder = Recorder::new(Rc::clone(&self.repeats), Rc::clone(&connection));
+        let recorder = Rc::new(recorder);
         let service = service_fn(|request| {
             let answered = exchange::answer(
                 Rc::clone(&self.handler),
                 self.head_limits,
                 Rc::clone(&connection),
+                Rc::clone(&recorder),
                 request,
                 peer,
             );
             answered.map(Ok::<_, Infallible>)
         });
-        let io = TokioIo::new(Watched::new(stream, Rc::clone(&connection)));
+        let stream = Watched::new(stream, Rc::clone(&connection));
+        let io = TokioIo::new(Repeating::new(stream, Rc::clone(&recorder)));
         let mut protocol = pin!(protocol.serve_connection(io, service));
         let mut is_finishing = false;
         let outcome = poll_fn(|cx| {
@@ -243,6 +256,7 @@ impl<H: Handler> Worker<H> {
         loop {
             tokio::time::sleep(TICK).await;
             self.ticks.set(self.ticks.get().wrapping_add(1));
+            self.repeats.sweep();
             self.connections.borrow_mut().retain(|connection| {
                 let Some(connection) = connection.upgrade() else { return false };
                 let Some(overdue) = connection.overdue() else { return true };

@@ -44,7 +44,11 @@ impl MemoryTier {
                 u32::try_from(stored.bytes() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
             })
             .expire_after(UntilItCanServeNothing(clock))
-            .eviction_listener(move |_, _, cause| {
+            .eviction_listener(move |_, stored: Arc<StoredResponse>, cause| {
+                // What was replaced says so itself: it may have been replaced by itself.
+                if cause != RemovalCause::Replaced {
+                    stored.let_go.set();
+                }
                 let cause = match cause {
                     RemovalCause::Size => "capacity",
                     RemovalCause::Expired => "time",
@@ -61,12 +65,22 @@ impl MemoryTier {
         self.entries.get(&key.digest()).filter(|stored| stored.key == *key)
     }
 
+    /// Counts a use of what is stored under this key, for what is evicted.
+    pub fn touch(&self, key: &CacheKey) {
+        let _ = self.entries.get(&key.digest());
+    }
+
     /// Stores a response, unless one that was fetched after it is there already: of two fetches of
     /// the same answer, the one that left later knows more.
     pub fn put(&self, response: &Arc<StoredResponse>) {
         self.entries.entry(response.key.digest()).and_compute_with(|held| match held {
             Some(held) if held.value().stamp.is_later_than(response.stamp) => Op::Nop,
-            _ => Op::Put(Arc::clone(response)),
+            held => {
+                if let Some(held) = held.filter(|held| !Arc::ptr_eq(held.value(), response)) {
+                    held.value().let_go.set();
+                }
+                Op::Put(Arc::clone(response))
+            }
         });
     }
 

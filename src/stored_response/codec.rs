@@ -53,7 +53,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{NextLink, StoredBody, StoredResponse};
+use super::{LetGo, NextLink, StoredBody, StoredResponse};
 use crate::cache_key::CacheKey;
 use crate::caching::freshness::Freshness;
 use crate::clock::Timestamp;
@@ -170,6 +170,7 @@ pub fn encode(response: &StoredResponse) -> Vec<u8> {
         tags,
         body,
         last_found_usable: _,
+        let_go: _,
     } = response;
     let Lifetimes { fresh_for, stale_while_revalidate, stale_if_error } = lifetimes;
     let StoredBody { plain, links, etag, public_root: _, compressed: _, layout: _ } = &**body;
@@ -266,6 +267,7 @@ fn decode_fields(
         tags,
         body: Arc::new(body),
         last_found_usable: LastFoundUsable::default(),
+        let_go: LetGo::default(),
     })
 }
 

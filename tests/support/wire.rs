@@ -76,9 +76,14 @@ impl Wire {
     }
 
     pub async fn bytes(&mut self, count: usize) -> String {
+        String::from_utf8(self.raw(count).await).unwrap()
+    }
+
+    /// So many bytes, whatever they are.
+    pub async fn raw(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         soon(self.0.read_exact(&mut bytes)).await.unwrap();
-        String::from_utf8(bytes).unwrap()
+        bytes
     }
 
     /// A whole message whose length is given by `Content-Length`.

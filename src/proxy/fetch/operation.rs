@@ -28,7 +28,7 @@ use crate::clock::Timestamp;
 use crate::operation::{Lifetimes, Operation};
 use crate::purge::{LastFoundUsable, Rule, Stamp};
 use crate::question::Forward;
-use crate::stored_response::{StoredBody, StoredResponse};
+use crate::stored_response::{LetGo, StoredBody, StoredResponse};
 use crate::tag::TagSet;
 
 /// What this cache makes itself, and what is one client's: none of it is kept.
@@ -171,6 +171,7 @@ impl Fetch<'_> {
             tags,
             body: Arc::new(body),
             last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
         });
         self.engine.store.put(&stored);
         stored

@@ -282,7 +282,8 @@ impl Engine {
         for Rider { listed, unit } in self.merger.take_riders(listed.question.kind().digest()) {
             let Some(errand) = listed.alone(&unit) else { continue };
             let lookup = self.look_up_piece(&listed, &errand.question.key, now);
-            let is_ending = serve_at_once(&lookup).is_some_and(|piece| piece.is_ending(now));
+            let is_ending =
+                serve_at_once(&lookup).is_some_and(|piece| piece.stored.freshness.is_ending(now));
             if legs.len() >= room || !is_ending {
                 continue;
             }

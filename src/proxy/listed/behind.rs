@@ -8,7 +8,7 @@ use super::{Leg, ListedErrand, Wanted};
 use crate::origin::gate::Priority;
 use crate::proxy::Proxy;
 use crate::proxy::asking::Standing;
-use crate::proxy::engine::Served;
+use crate::proxy::counts::Served;
 use crate::proxy::fetch::Source;
 use crate::proxy::flight::{Boarding, Charge};
 
@@ -21,11 +21,16 @@ impl Proxy {
         let is_stale = |piece: &Piece| {
             piece.served == Served::Stale && !engine.is_young_behind_fence(&piece.stored)
         };
-        let is_ending = |piece: &Piece| piece.served == Served::Hit && piece.is_ending(now);
+        let is_ending =
+            |piece: &Piece| piece.served == Served::Hit && piece.stored.freshness.is_ending(now);
         let any = |is: &dyn Fn(&Piece) -> bool| {
             wanted.iter().any(|one| one.piece.as_ref().is_some_and(is))
         };
-        self.count_hits(listed, wanted);
+        let hits = wanted.iter().filter_map(|one| match &one.piece {
+            Some(Piece { stored, served: Served::Hit, .. }) => Some((stored, one.unit)),
+            _ => None,
+        });
+        engine.count_hits(listed, hits);
         let (priority, source) = if any(&is_stale) {
             (Priority::Revalidation, Source::Anywhere)
         } else if any(&|piece| is_ending(piece) && engine.is_due_ahead(&piece.stored, now)) {
@@ -82,18 +87,5 @@ impl Proxy {
             }
         }
         legs
-    }
-
-    /// Counts the hits, now and then.
-    fn count_hits(&self, listed: &Arc<ListedErrand>, wanted: &[Wanted<'_>]) {
-        let engine = &self.engine;
-        if !engine.is_hit_counted(&listed.asker, listed.operation.class) {
-            return;
-        }
-        let hits = wanted.iter().filter_map(|one| match &one.piece {
-            Some(Piece { stored, served: Served::Hit, .. }) => Some((stored, one.unit)),
-            _ => None,
-        });
-        engine.hottest.count_pieces(listed, hits);
     }
 }

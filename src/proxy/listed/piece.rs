@@ -6,14 +6,14 @@ use http::StatusCode;
 
 use crate::caching::freshness::StaleUse;
 use crate::clock::Timestamp;
-use crate::proxy::engine::Served;
+use crate::proxy::counts::Served;
 use crate::proxy::lookup::Lookup;
 use crate::stored_response::StoredResponse;
 
 /// A piece of an answer, and how it came about.
 #[derive(Clone, Debug)]
 pub struct Piece {
-    pub(super) stored: Arc<StoredResponse>,
+    pub(in crate::proxy) stored: Arc<StoredResponse>,
     /// How it is served.
     pub served: Served,
     /// Whether the origin was asked for it, and what it said where that is not the stored status.
@@ -30,13 +30,6 @@ impl Piece {
     pub(super) fn shared(self) -> Self {
         let served = if self.served == Served::Hit { Served::SharedHit } else { self.served };
         Self { served, ..self }
-    }
-
-    /// Whether a fifth of its lifetime is left at most.
-    pub(in crate::proxy) fn is_ending(&self, now: Timestamp) -> bool {
-        let freshness = &self.stored.freshness;
-        let fresh_for = freshness.lifetimes.fresh_for;
-        fresh_for.saturating_sub(freshness.age(now)) <= fresh_for / 5
     }
 
     pub(super) fn is_from_store(&self) -> bool {

@@ -74,6 +74,7 @@ fn page(prices_count: usize) -> StoredResponse {
             .collect(),
         body: Arc::new(StoredBody::new(plain.into(), Box::new([link]), None)),
         last_found_usable: LastFoundUsable::default(),
+        let_go: LetGo::default(),
     }
 }
 
@@ -341,6 +342,7 @@ prop_compose! {
                 false => StoredBody::new(plain.into(), links, None),
             }),
             last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::answer::pieces::{Piece, Unfit, take_apart};
 use crate::caching::lifetime::Exchange;
 use crate::dependency::{self, Id};
 use crate::purge::{LastFoundUsable, Stamp};
-use crate::stored_response::{StoredBody, StoredResponse};
+use crate::stored_response::{LetGo, StoredBody, StoredResponse};
 use crate::tag::TagSet;
 
 /// Fields that are about the answer of which a piece is one.
@@ -110,6 +110,7 @@ impl Engine {
             tags: tags_of(errand, piece)?,
             body: Arc::new(StoredBody::piece(piece.clone())),
             last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
         }))
     }
 }

@@ -1,0 +1,242 @@
+//! Hits that are given again to the same bytes, without their request being read.
+//!
+//! What a request comes to by the catalogue depends on its bytes alone, but for the time: a token
+//! ends, and a moment in a body that was the present one passes. So what it was answered with from
+//! the memory tier answers it again for as long as the tier holds just that, no purge has reached it
+//! and it is fresh: the same checks as any hit's, in the same order. Near the end of a lifetime the
+//! request is read, since it may be the one that is to have its answer fetched anew.
+//!
+//! Not given again are answers to URLs that the catalogue does not know, where another variant may
+//! come to be the better one, and answers with links, which name the base that a client came by.
+
+use std::cell::Cell;
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::AGE;
+use http::{HeaderName, Method, Response, StatusCode};
+
+use super::cache_status::{CACHE_STATUS, CacheStatus};
+use super::counts::{RequestCounts, Served};
+use super::engine::Engine;
+use super::errand::{Errand, OperationErrand};
+use super::listed::ListedErrand;
+use super::{Answered, tell};
+use crate::body::Body;
+use crate::caching::cache_control::RequestDirectives;
+use crate::caching::freshness::{Judgement, judge};
+use crate::clock::Timestamp;
+use crate::operation::Operation;
+use crate::purge::Strictness;
+use crate::server::Repeat;
+use crate::stored_response::StoredResponse;
+
+/// Fields that change no answer that is given again: those of traces, what CDNs and proxies add for
+/// each request, and what browsers say of themselves. None is in the key of an answer by the
+/// catalogue, and none decides whether a request has one.
+pub(super) const UNREAD: [&str; 33] = [
+    "appsessionid",
+    "baggage",
+    "cf-connecting-ip",
+    "cf-ray",
+    "cookie",
+    "dnt",
+    "priority",
+    "referer",
+    "request-context",
+    "request-id",
+    "requestid",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-gpc",
+    "traceparent",
+    "tracestate",
+    "true-client-ip",
+    "user-agent",
+    "usersessionid",
+    "via",
+    "x-amzn-trace-id",
+    "x-azure-clientip",
+    "x-azure-fdid",
+    "x-azure-ref",
+    "x-azure-socketip",
+    "x-correlation-id",
+    "x-forwarded-for",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// One hit in so many is told to the memory tier, which keeps what is asked for often.
+const TOLD: u32 = 16;
+
+/// What a hit was answered with.
+pub(super) enum AnsweredWith {
+    /// What is kept whole.
+    One(Arc<OperationErrand>, Arc<StoredResponse>),
+    /// Pieces, in the order of the list.
+    Pieces(Arc<ListedErrand>, Box<[Arc<StoredResponse>]>),
+}
+
+impl AnsweredWith {
+    fn stored(&self) -> &[Arc<StoredResponse>] {
+        match self {
+            Self::One(_, stored) => std::slice::from_ref(stored),
+            Self::Pieces(_, stored) => stored,
+        }
+    }
+
+    fn operation(&self) -> &Arc<Operation> {
+        match self {
+            Self::One(errand, _) => &errand.operation,
+            Self::Pieces(listed, _) => &listed.operation,
+        }
+    }
+
+    /// When the credentials that it was asked with end.
+    fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::One(errand, _) => errand.asker.expires_at,
+            Self::Pieces(listed, _) => listed.asker.expires_at,
+        }
+    }
+
+    /// Whether the same bytes ask for the same later.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::One(errand, stored) => !errand.question.is_of_now && !stored.body.has_links(),
+            Self::Pieces(listed, _) => !listed.question.is_of_now(),
+        }
+    }
+}
+
+/// A hit that can be given again.
+pub(super) struct Again {
+    engine: Arc<Engine>,
+    counts: Arc<RequestCounts>,
+    with: AnsweredWith,
+    strictness: Strictness,
+    method: Method,
+    status: StatusCode,
+    body: Bytes,
+    times: Cell<u32>,
+}
+
+impl Again {
+    /// How this answer is given again; `None` where it cannot be.
+    pub(super) fn of(
+        engine: &Arc<Engine>,
+        counts: &Arc<RequestCounts>,
+        method: &Method,
+        answered: &mut Answered,
+    ) -> Option<Rc<dyn Repeat>> {
+        let with = answered.with.take()?;
+        let response = &answered.response;
+        let is_from_memory = answered.served == Served::Hit;
+        let is_plain = matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED)
+            && *method != Method::HEAD
+            // Another cache's word stands before ours.
+            && response.headers().get_all(CACHE_STATUS).iter().count() == 1;
+        if !(is_from_memory && is_plain && with.is_lasting()) {
+            return None;
+        }
+        Some(Rc::new(Self {
+            engine: Arc::clone(engine),
+            counts: Arc::clone(counts),
+            strictness: Strictness::of(Some(with.operation().class)),
+            with,
+            method: method.clone(),
+            status: response.status(),
+            body: at_hand(response)?,
+            // Not told of at once: the request that is answered now was told of.
+            times: Cell::new(1),
+        }))
+    }
+
+    fn still_serves(&self, stored: &StoredResponse, now: Timestamp) -> bool {
+        let purged = stored.purge_state(self.engine.plane(), self.strictness);
+        let asked = RequestDirectives::default();
+        !stored.let_go.is_set()
+            && matches!(judge(&stored.freshness, purged, &asked, now), Some(Judgement::Fresh))
+            && !self.engine.may_be_due_ahead(stored, now)
+    }
+
+    /// Counts it for who decides what is kept, and what is fetched anew after a purge.
+    fn tell_of_use(&self) {
+        for stored in self.with.stored() {
+            self.engine.store.touch(&stored.key);
+        }
+    }
+}
+
+impl Repeat for Again {
+    fn answer(&self, fields: &mut Vec<u8>) -> Option<&Bytes> {
+        let (engine, stored) = (&*self.engine, self.with.stored());
+        let (started, now) = (engine.clock.monotonic(), engine.clock.now());
+        let times = self.times.get();
+        self.times.set(times.wrapping_add(1));
+        let is_told = times.is_multiple_of(TOLD);
+        if self.with.ends_at().is_some_and(|end| end <= now)
+            || !stored.iter().all(|stored| self.still_serves(stored, now))
+            // Now and then it is noted what calls that go anyway may take along.
+            || is_told && stored.iter().any(|stored| stored.freshness.is_ending(now))
+        {
+            return None;
+        }
+        if is_told {
+            self.tell_of_use();
+        }
+        match &self.with {
+            AnsweredWith::One(errand, stored) => {
+                engine.count_hit(&Errand::Operation(Arc::clone(errand)), stored);
+            }
+            AnsweredWith::Pieces(listed, stored) => {
+                engine.count_hits(listed, stored.iter().zip(listed.question.units()));
+            }
+        }
+        let first_to_end = stored.iter().min_by_key(|stored| stored.freshness.ttl_seconds(now))?;
+        let age = first_to_end.freshness.age(now).as_secs();
+        let pieces = (stored.len() > 1).then_some((stored.len(), stored.len()));
+        let ttl = first_to_end.freshness.ttl_seconds(now);
+        let status = CacheStatus { pieces, ..CacheStatus::hit(ttl) };
+        // Writing to a Vec cannot fail.
+        let _ = write!(fields, "{AGE}: {age}\r\n{CACHE_STATUS}: {status}\r\n");
+
+        let took = engine.clock.monotonic().saturating_sub(started);
+        let operation = Some(&**self.with.operation());
+        self.counts.count(operation, Served::Hit, took);
+        self.counts.count_repeat();
+        if let AnsweredWith::Pieces(listed, stored) = &self.with {
+            self.counts.count_pieces(&listed.operation, Served::Hit, stored.len());
+        }
+        tell(&self.method, operation, Served::Hit, self.status, took);
+        Some(&self.body)
+    }
+
+    fn writes(&self, name: &HeaderName) -> bool {
+        *name == AGE || *name == CACHE_STATUS
+    }
+
+    fn is_over(&self) -> bool {
+        self.with.stored().iter().any(|stored| stored.let_go.is_set())
+    }
+
+    fn own_bytes(&self) -> usize {
+        let is_held = matches!(self.with, AnsweredWith::One(..));
+        size_of::<Self>() + if is_held { 0 } else { self.body.len() }
+    }
+}
+
+/// A body that is all at hand.
+fn at_hand(response: &Response<Body>) -> Option<Bytes> {
+    match response.body() {
+        Body::Empty => Some(Bytes::new()),
+        Body::Full(bytes) => Some(bytes.clone()),
+        Body::Chunks(_) | Body::Incoming(_) | Body::Boxed(_) => None,
+    }
+}
