@@ -25,7 +25,7 @@ use csu_edge::operation::{Catalogue, Class, Lifetimes};
 use csu_edge::proxy::{Engine, Errand, Subject, Task};
 use csu_edge::purge::{LastFoundUsable, PurgePlane, PurgeRequest, Purger};
 use csu_edge::server::Peer;
-use csu_edge::stored_response::{LetGo, StoredBody, StoredResponse};
+use csu_edge::stored_response::{LetGo, StoredBody, StoredFields, StoredResponse};
 use csu_edge::tag::{Tag, TagKind, TagSet};
 use http::{HeaderMap, Request, StatusCode};
 
@@ -87,7 +87,7 @@ impl World {
                 },
             ),
             status: StatusCode::OK,
-            headers: HeaderMap::new(),
+            fields: StoredFields::of(&HeaderMap::new()),
             tags,
             body: Arc::new(StoredBody::new(
                 Bytes::from(vec![b'x'; BODY_BYTES]),

@@ -16,6 +16,8 @@ use std::hash::{Hash, Hasher};
 use aws_lc_rs::digest::{SHA256, digest};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use crate::allocated::allocated;
+
 /// One part of the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
@@ -155,8 +157,8 @@ impl CacheKey {
     }
 
     /// What the key occupies in memory, in bytes.
-    pub const fn bytes(&self) -> usize {
-        self.full.len() + size_of::<u128>()
+    pub fn bytes(&self) -> usize {
+        allocated(self.full.len())
     }
 }
 

@@ -15,6 +15,7 @@
 //! Events come in by [`ingest`], operators by [`control`]; [`server`] listens, [`redis`] is what nodes
 //! share, [`node`] puts it all together.
 
+mod allocated;
 pub mod answer;
 pub mod body;
 pub mod cache_key;

@@ -257,7 +257,7 @@ impl Proxy {
         &self,
         errand: &Errand,
         terms: &Terms,
-        stored: &StoredResponse,
+        stored: &Arc<StoredResponse>,
         how: CacheStatus,
     ) -> Answered {
         // Softly purged, it has lifetime left and is stale all the same.
@@ -486,14 +486,18 @@ impl Proxy {
         &self,
         errand: &Errand,
         terms: &Terms,
-        stored: &StoredResponse,
+        stored: &Arc<StoredResponse>,
         hand: Hand,
         status: CacheStatus,
         served: Served,
     ) -> Answered {
         let now = self.engine.clock.now();
         let root = errand.public_root();
+        let compressed = stored.body.compressed_bytes();
         let response = deliver::stored(terms, stored, root, hand, status, now).await;
+        if stored.body.compressed_bytes() > compressed {
+            self.engine.store.reweigh(stored);
+        }
         Answered::new(response, errand.operation().cloned(), served)
     }
 

@@ -24,6 +24,7 @@ use std::sync::LazyLock;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use siphasher::sip::SipHasher13;
 
+use crate::allocated::allocated;
 use crate::operation::Class;
 
 /// The id of what an exchange does not name.
@@ -291,7 +292,7 @@ impl TagSet {
 
     /// What the set occupies in memory, in bytes.
     pub fn bytes(&self) -> usize {
-        self.names.len() + size_of_val(&*self.hashes)
+        allocated(self.names.len()) + allocated(size_of_val(&*self.hashes))
     }
 }
 

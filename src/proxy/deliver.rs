@@ -68,7 +68,7 @@ impl Terms {
         let status = stored.status;
         // What comes in several forms has no strong validator, not its date either (RFC 9110
         // §13.1.5): half of one form and half of another is neither.
-        if fields.contains_key(IF_RANGE) && stored.body.etag().is_some() {
+        if fields.contains_key(IF_RANGE) && stored.body.has_etag() {
             return Selection::Whole;
         }
         match piece(status, headers, plain.len() as u64) {
@@ -93,7 +93,7 @@ pub(super) async fn stored(
     status: CacheStatus,
     now: Timestamp,
 ) -> Response<Body> {
-    let mut headers = stored.headers.clone();
+    let mut headers = stored.headers();
     if hand == Hand::Second {
         headers.insert(AGE, HeaderValue::from(stored.freshness.age(now).as_secs()));
     }
@@ -101,7 +101,7 @@ pub(super) async fn stored(
     if let Some(etag) = stored.body.etag() {
         headers.insert(VARY, VARIES_BY);
         if stored.status == StatusCode::OK {
-            headers.insert(ETAG, etag.clone());
+            headers.insert(ETAG, etag);
         }
     }
     if not_modified(&terms.method, stored.status, &terms.fields, &headers) {
@@ -133,7 +133,7 @@ pub(super) async fn pieces(
     now: Timestamp,
 ) -> Response<Body> {
     let first_to_end = pieces.iter().min_by_key(|piece| piece.freshness.ttl_seconds(now));
-    let mut headers = first_to_end.map_or_else(HeaderMap::new, |piece| piece.headers.clone());
+    let mut headers = first_to_end.map_or_else(HeaderMap::new, |piece| piece.headers());
     if let (Some(piece), Hand::Second) = (first_to_end, hand) {
         headers.insert(AGE, HeaderValue::from(piece.freshness.age(now).as_secs()));
     }
@@ -200,7 +200,7 @@ pub(super) fn unstored(
 
 /// An answer by the catalogue depends on what the key is made of, stored or not.
 fn varies(headers: &mut HeaderMap, body: &StoredBody) {
-    if body.etag().is_some() {
+    if body.has_etag() {
         headers.append(VARY, VARIES_BY);
     }
 }

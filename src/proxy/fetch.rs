@@ -36,7 +36,7 @@ use crate::clock::Timestamp;
 use crate::error::ProxyError;
 use crate::purge::LastFoundUsable;
 use crate::store::Lease;
-use crate::stored_response::{LetGo, StoredResponse};
+use crate::stored_response::{LetGo, StoredFields, StoredResponse};
 use crate::tag::TagSet;
 use consult::Consulted;
 
@@ -92,8 +92,6 @@ async fn finish(
     takeoff.land(outcome);
     if let Some(stored) = stored {
         engine.share(errand, &stored, lease);
-        stored.body.compress_all().await;
-        engine.store.reweigh(&stored);
     }
 }
 
@@ -165,7 +163,7 @@ impl Fetch<'_> {
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(previous) = validated
         {
-            if !validation::confirms(&head.headers, &previous.headers) {
+            if !validation::confirms(&head.headers, &previous.headers()) {
                 return Err(Misconfirmed);
             }
             return Ok(match self.errand {
@@ -213,7 +211,7 @@ impl Fetch<'_> {
             stamp: self.takeoff.stamp(),
             freshness,
             status: previous.status,
-            headers,
+            fields: StoredFields::of(&headers),
             tags,
             body: Arc::clone(&previous.body),
             last_found_usable: LastFoundUsable::default(),

@@ -16,7 +16,7 @@ use crate::caching::freshness::Freshness;
 use crate::caching::groups::groups;
 use crate::caching::lifetime::Exchange;
 use crate::purge::{LastFoundUsable, Stamp};
-use crate::stored_response::{LetGo, StoredBody, StoredResponse};
+use crate::stored_response::{LetGo, StoredBody, StoredFields, StoredResponse};
 use crate::tag::{Tag, TagSet};
 
 impl Engine {
@@ -35,7 +35,7 @@ impl Engine {
             freshness: self.bounded(freshness),
             status,
             tags: tags(resource, &headers),
-            headers,
+            fields: StoredFields::of(&headers),
             body: Arc::new(StoredBody::verbatim(body)),
             last_found_usable: LastFoundUsable::default(),
             let_go: LetGo::default(),

@@ -211,10 +211,10 @@ impl super::Engine {
         judged: impl Fn(Arc<StoredResponse>) -> Lookup,
     ) -> Lookup {
         let max_ranges = self.config.limits.ranges;
-        let serves = partial::piece(stored.status, &stored.headers, stored.body.len() as u64)
+        let serves = partial::piece(stored.status, &stored.headers(), stored.body.len() as u64)
             .and_then(|piece| {
                 let Resource { method, headers, .. } = resource;
-                partial::serves(piece, method, headers, &stored.headers, max_ranges)
+                partial::serves(piece, method, headers, &stored.headers(), max_ranges)
             });
         match (serves, judged(Arc::clone(&stored))) {
             (Some(Selection::One(_)), lookup) => lookup,
@@ -246,7 +246,7 @@ impl super::Engine {
         let (Errand::Resource(resource), Some(stored)) = (errand, outcome.stored()) else {
             return true;
         };
-        match vary(&stored.headers) {
+        match vary(&stored.headers()) {
             Vary::Any => false,
             Vary::Fields(names) => resource.variant_key(&names, &self.key_seed) == stored.key,
         }

@@ -22,7 +22,7 @@ const TIER: &str = "memory";
 
 /// What moka itself needs for an entry beside the stored response, in bytes: its key, its node and
 /// its place in the hash table, in the access-order queue and in the timer wheel. With it the count
-/// of 20,000 small answers comes within a few percent of what their process grows by.
+/// of 20,000 answers comes within a few percent of what their process grows by.
 const ENTRY_OVERHEAD_BYTES: usize = 576;
 
 type Entries = Cache<u128, Arc<StoredResponse>, BuildDigestHasher>;

@@ -53,7 +53,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{LetGo, NextLink, StoredBody, StoredResponse};
+use super::body::Linked;
+use super::{LetGo, NextLink, StoredBody, StoredFields, StoredResponse};
 use crate::cache_key::CacheKey;
 use crate::caching::freshness::Freshness;
 use crate::clock::Timestamp;
@@ -166,14 +167,16 @@ pub fn encode(response: &StoredResponse) -> Vec<u8> {
         stamp: Stamp { lineage, sequence, nonce },
         freshness: Freshness { received_at, initial_age, lifetimes, must_revalidate, keep_for },
         status,
-        headers,
+        fields,
         tags,
         body,
         last_found_usable: _,
         let_go: _,
     } = response;
     let Lifetimes { fresh_for, stale_while_revalidate, stale_if_error } = lifetimes;
-    let StoredBody { plain, links, etag, public_root: _, compressed: _, layout: _ } = &**body;
+    let StoredBody { plain, digest, linked, compressed: _, layout: _ } = &**body;
+    let links = linked.as_deref().map_or(&[][..], |Linked { links, public_root: _ }| links);
+    let headers = fields.to_map();
 
     let packed = Packed::new(plain);
     let capacity = response.bytes().saturating_sub(body.bytes()) + packed.len();
@@ -189,12 +192,12 @@ pub fn encode(response: &StoredResponse) -> Vec<u8> {
     writer.number(status.as_u16().into());
     writer.bytes(key.full());
     writer.len(headers.len());
-    for (name, value) in headers {
+    for (name, value) in &headers {
         writer.bytes(name.as_str().as_bytes());
         writer.bytes(value.as_bytes());
     }
     writer.bytes(tags.as_str().as_bytes());
-    writer.flag(etag.is_none());
+    writer.flag(digest.is_none());
     writer.len(links.len());
     for NextLink { literal, rest } in links {
         writer.len(literal.start);
@@ -263,7 +266,7 @@ fn decode_fields(
         stamp: Stamp { lineage, sequence, nonce },
         freshness,
         status,
-        headers,
+        fields: StoredFields::of(&headers),
         tags,
         body: Arc::new(body),
         last_found_usable: LastFoundUsable::default(),

@@ -1,15 +1,18 @@
-//! A stored body's compressed forms, made once.
+//! A stored body's compressed forms, each made once, for the first client that asks for it: mostly the
+//! one whose request filled the cache.
 //!
-//! Compressing takes milliseconds, so it happens off the serving threads. The fetch that fills the
-//! cache starts it; a hit that comes before it is done waits for it rather than doing it again.
+//! Compressing takes milliseconds, so it happens off the serving threads. Who comes before it is done
+//! waits for it rather than doing it again.
 
 use std::io::Write;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::OnceCell;
 
+use crate::allocated::allocated;
 use crate::caching::accept_encoding::{Coding, Preferences};
 
 /// A body below this size fits one packet either way.
@@ -24,17 +27,30 @@ const BUFFER_BYTES: usize = 16 << 10;
 
 type Encoder = fn(&[Bytes]) -> std::io::Result<Vec<u8>>;
 
-/// The forms, each absent until it was made; `None` inside when it is not worth its bytes.
-#[derive(Debug, Default)]
+/// The forms of a body that is worth compressing; without them it is sent in no other form.
+#[derive(Debug)]
 pub(super) struct Compressed {
+    is_worth_it: bool,
+    /// Since the first was asked for.
+    forms: OnceLock<Box<Forms>>,
+}
+
+/// Each absent until it was made; `None` inside when it is not worth its bytes.
+#[derive(Debug, Default)]
+struct Forms {
     gzip: OnceCell<Option<Bytes>>,
     brotli: OnceCell<Option<Bytes>>,
 }
 
 impl Compressed {
+    /// Of a body of that length.
+    pub(super) fn of(plain_len: usize) -> Self {
+        Self { is_worth_it: plain_len >= WORTH_COMPRESSING_BYTES, forms: OnceLock::new() }
+    }
+
     /// Of a body that is sent in no other form.
-    pub(super) fn never() -> Self {
-        Self { gzip: OnceCell::new_with(Some(None)), brotli: OnceCell::new_with(Some(None)) }
+    pub(super) const fn never() -> Self {
+        Self { is_worth_it: false, forms: OnceLock::new() }
     }
 
     /// The body in that coding, if the coding saves bytes.
@@ -44,13 +60,14 @@ impl Compressed {
         plain_len: usize,
         plain: impl FnOnce() -> Vec<Bytes>,
     ) -> Option<Bytes> {
-        if plain_len < WORTH_COMPRESSING_BYTES {
+        if !self.is_worth_it {
             return None;
         }
+        let forms = self.forms.get_or_init(Box::default);
         let (form, encode): (_, Encoder) = match coding {
             Coding::Identity => return None,
-            Coding::Gzip => (&self.gzip, gzip),
-            Coding::Brotli => (&self.brotli, brotli),
+            Coding::Gzip => (&forms.gzip, gzip),
+            Coding::Brotli => (&forms.brotli, brotli),
         };
         let made = form.get_or_init(|| async {
             let plain = plain();
@@ -75,11 +92,10 @@ impl Compressed {
 
     /// What the forms that were made occupy, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        [&self.gzip, &self.brotli]
-            .into_iter()
-            .filter_map(|form| form.get()?.as_ref())
-            .map(|form| form.len() + super::ALLOCATION_BYTES + super::SHARED_BYTES)
-            .sum()
+        let Some(forms) = self.forms.get() else { return 0 };
+        let made = [&forms.gzip, &forms.brotli].into_iter().filter_map(|form| form.get()?.as_ref());
+        let made = made.map(|form| allocated(form.len()) + super::SHARED_BYTES);
+        allocated(size_of::<Forms>()) + made.sum::<usize>()
     }
 }
 

@@ -189,7 +189,7 @@ impl Engine {
         }
         // A cookie is for the one who asked first. What is dead on arrival would only stand in the
         // way of what another node has fetched since.
-        if stored.headers.contains_key(SET_COOKIE)
+        if stored.headers().contains_key(SET_COOKIE)
             || self.plane().state_since(&stored.tags, stored.stamp) == PurgeState::HardPurged
         {
             return;

@@ -28,7 +28,7 @@ use crate::clock::Timestamp;
 use crate::operation::{Lifetimes, Operation};
 use crate::purge::{LastFoundUsable, Rule, Stamp};
 use crate::question::Forward;
-use crate::stored_response::{LetGo, StoredBody, StoredResponse};
+use crate::stored_response::{LetGo, StoredBody, StoredFields, StoredResponse};
 use crate::tag::TagSet;
 
 /// What this cache makes itself, and what is one client's: none of it is kept.
@@ -43,7 +43,7 @@ pub(super) fn request(
     let mut request = request_of(&errand.operation, &errand.asker, &errand.question.forward);
     let headers = request.headers_mut();
     let asks_about_previous =
-        previous.is_some_and(|previous| validation::add_conditions(&previous.headers, headers));
+        previous.is_some_and(|previous| validation::add_conditions(&previous.headers(), headers));
     (request, asks_about_previous)
 }
 
@@ -167,7 +167,7 @@ impl Fetch<'_> {
             stamp: self.engine.stamp_of(self.takeoff),
             freshness,
             status,
-            headers,
+            fields: StoredFields::of(&headers),
             tags,
             body: Arc::new(body),
             last_found_usable: LastFoundUsable::default(),
@@ -202,7 +202,7 @@ impl Fetch<'_> {
             Err(reason) => {
                 return Outcome::Unstored(Arc::new(UnstoredResponse {
                     status: previous.status,
-                    headers: previous.headers.clone(),
+                    headers: previous.headers(),
                     body: Arc::clone(&previous.body),
                     reason,
                 }));
@@ -211,7 +211,7 @@ impl Fetch<'_> {
         let mut newer = kept_of(&head.headers, exchange);
         // The body was understood as what it was said to be.
         newer.remove(CONTENT_TYPE);
-        let mut headers = previous.headers.clone();
+        let mut headers = previous.headers();
         // The age of the message that brought it, which is not this one.
         headers.remove(AGE);
         validation::update(&mut headers, &newer);

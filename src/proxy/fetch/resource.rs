@@ -48,7 +48,7 @@ pub(super) fn request(
             part::ask_for_rest(resource, part, headers);
             false
         }
-        Some(previous) => validation::add_conditions(&previous.headers, headers),
+        Some(previous) => validation::add_conditions(&previous.headers(), headers),
     };
     (request, asks_about_previous)
 }
@@ -165,7 +165,7 @@ impl Fetch<'_> {
             return;
         }
         let stored_len = previous.body.len() as u64;
-        match validation::head_verdict(&head.headers, &previous.headers, stored_len) {
+        match validation::head_verdict(&head.headers, &previous.headers(), stored_len) {
             // What was made invalid is confirmed by a validator or not at all.
             HeadVerdict::Updates if !names_validator(head) && self.is_purged(previous) => {}
             HeadVerdict::Updates => {
@@ -199,7 +199,7 @@ fn updated(previous: &StoredResponse, newer: &HeaderMap, exchange: Exchange) -> 
     // A cookie is set for the one who asked.
     newer.remove(SET_COOKIE);
     newer.entry(DATE).or_insert_with(|| http_date::format(exchange.received_at));
-    let mut headers = previous.headers.clone();
+    let mut headers = previous.headers();
     // The age of the message that brought it, which is not this one.
     headers.remove(AGE);
     validation::update(&mut headers, &newer);

@@ -67,7 +67,7 @@ fn page(prices_count: usize) -> StoredResponse {
             keep_for: seconds(86_400),
         },
         status: StatusCode::OK,
-        headers,
+        fields: StoredFields::of(&headers),
         tags: ["*", "price/*", "price/product:68719489871", "price/item:shoe%209"]
             .into_iter()
             .map(|tag| Tag::parse(tag).unwrap())
@@ -86,12 +86,12 @@ fn decoded(bytes: &[u8]) -> Result<StoredResponse, DecodeError> {
 fn assert_same(a: &StoredResponse, b: &StoredResponse) {
     assert_eq!(a.key, b.key);
     assert_eq!((a.stamp, a.freshness, a.status), (b.stamp, b.freshness, b.status));
-    assert_eq!(a.headers, b.headers);
+    assert_eq!(a.fields, b.fields);
     assert_eq!(a.tags.as_str(), b.tags.as_str());
     assert_eq!(a.tags.hashes(), b.tags.hashes());
-    assert_eq!((&a.body.plain, &a.body.etag), (&b.body.plain, &b.body.etag));
+    assert_eq!((&a.body.plain, &a.body.digest), (&b.body.plain, &b.body.digest));
     let links = |response: &StoredResponse| {
-        let links = response.body.links.iter();
+        let links = response.body.linked.iter().flat_map(|linked| linked.links.iter());
         links.map(|link| (link.literal.clone(), link.rest.clone())).collect::<Vec<_>>()
     };
     assert_eq!(links(a), links(b));
@@ -160,7 +160,8 @@ fn the_digest_and_the_public_base_are_those_of_the_node_that_reads() {
     let read = decode(V2, node).unwrap();
     assert_eq!(read.key.full(), page(1).key.full());
     assert_ne!(read.key.digest(), page(1).key.digest());
-    assert_eq!(read.body.public_root.as_deref(), public_root);
+    let read = read.body.linked.as_ref().and_then(|linked| linked.public_root.as_deref());
+    assert_eq!(read, public_root);
 }
 
 #[test]
@@ -335,7 +336,7 @@ prop_compose! {
                 keep_for,
             },
             status: StatusCode::from_u16(status).unwrap(),
-            headers,
+            fields: StoredFields::of(&headers),
             tags: ids.iter().map(tag).collect(),
             body: Arc::new(match verbatim {
                 true => StoredBody::verbatim(plain.into()),

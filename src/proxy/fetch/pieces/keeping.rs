@@ -19,7 +19,7 @@ use crate::answer::pieces::{Piece, Unfit, take_apart};
 use crate::caching::lifetime::Exchange;
 use crate::dependency::{self, Id};
 use crate::purge::{LastFoundUsable, Stamp};
-use crate::stored_response::{LetGo, StoredBody, StoredResponse};
+use crate::stored_response::{LetGo, StoredBody, StoredFields, StoredResponse};
 use crate::tag::TagSet;
 
 /// Fields that are about the answer of which a piece is one.
@@ -77,7 +77,7 @@ impl Engine {
         for (piece, position) in taken.pieces.iter().zip(different.unwrap_or_default()) {
             let errand = units.get(position).and_then(|unit| listed.alone(unit));
             let Some(errand) = errand else { continue };
-            let headers = &whole.headers;
+            let headers = &whole.headers();
             self.store.put(&self.piece_to_store(&errand, whole.stamp, piece, headers, exchange)?);
         }
         Ok(())
@@ -106,7 +106,7 @@ impl Engine {
             stamp,
             freshness: freshness.map_err(|_| Unfit::Unstorable)?,
             status: StatusCode::OK,
-            headers,
+            fields: StoredFields::of(&headers),
             tags: tags_of(errand, piece)?,
             body: Arc::new(StoredBody::piece(piece.clone())),
             last_found_usable: LastFoundUsable::default(),

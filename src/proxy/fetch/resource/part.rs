@@ -26,12 +26,12 @@ pub(super) fn ask_for_rest(resource: &Resource, part: &StoredResponse, request: 
     if !resource.wants_part()
         && let Some(piece) = piece_of(part)
     {
-        partial::ask_for_rest(piece, &part.headers, request);
+        partial::ask_for_rest(piece, &part.headers(), request);
     }
 }
 
 fn piece_of(part: &StoredResponse) -> Option<Piece> {
-    partial::piece(part.status, &part.headers, part.body.len() as u64)
+    partial::piece(part.status, &part.headers(), part.body.len() as u64)
 }
 
 impl Fetch<'_> {
@@ -95,12 +95,12 @@ impl Fetch<'_> {
         (newer, piece, bytes): (HeaderMap, Piece, Bytes),
     ) -> (HeaderMap, Piece, Bytes) {
         let joined = self.engine.store.get(key).and_then(|held| {
-            if !partial::may_combine(&held.headers, &newer) {
+            if !partial::may_combine(&held.headers(), &newer) {
                 return None;
             }
             let held_bytes = held.body.plain("");
             let (piece, bytes) = partial::join((piece_of(&held)?, &held_bytes), (piece, &bytes))?;
-            let mut headers = held.headers.clone();
+            let mut headers = held.headers();
             headers.remove(http::header::AGE);
             validation::update(&mut headers, &newer);
             Some((headers, piece, bytes))
