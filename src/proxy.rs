@@ -46,16 +46,15 @@ pub mod resource;
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::ORIGIN;
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use again::{Again, AnsweredWith};
 use asking::{FetchOrigin, Purpose, Standing};
 use cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
-use counts::{RequestCounts, Served};
+use counts::{RequestCounts, Served, tell};
 use deliver::{Hand, Terms};
 use errand::{Detour, Unkeyed, whole};
 use fetch::Source;
@@ -542,24 +541,6 @@ impl Proxy {
         response.headers_mut().append(CACHE_STATUS, bypass.to_value());
         Answered::new(response, operation, Served::Pass)
     }
-}
-
-/// Logs a request that was answered.
-fn tell(
-    method: &Method,
-    operation: Option<&Operation>,
-    served: Served,
-    status: StatusCode,
-    took: Duration,
-) {
-    tracing::debug!(
-        %method,
-        operation = operation.map_or("-", |operation| &operation.name),
-        result = served.as_str(),
-        status = status.as_u16(),
-        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        "request",
-    );
 }
 
 /// An answer that is not held, for the first who takes it.

@@ -18,12 +18,12 @@ use bytes::Bytes;
 use http::header::AGE;
 use http::{HeaderName, Method, Response, StatusCode};
 
+use super::Answered;
 use super::cache_status::{CACHE_STATUS, CacheStatus};
-use super::counts::{RequestCounts, Served};
+use super::counts::{RequestCounts, Served, tell};
 use super::engine::Engine;
 use super::errand::{Errand, OperationErrand};
 use super::listed::ListedErrand;
-use super::{Answered, tell};
 use crate::body::Body;
 use crate::caching::cache_control::RequestDirectives;
 use crate::caching::freshness::{Judgement, judge};

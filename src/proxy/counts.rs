@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::{Method, StatusCode};
 use prometheus::Histogram;
 
 use crate::metrics::{Counter, Metrics};
@@ -121,4 +122,22 @@ impl RequestCounts {
         }
         self.seconds[served as usize].observe(took.as_secs_f64());
     }
+}
+
+/// Logs a request that was answered.
+pub(super) fn tell(
+    method: &Method,
+    operation: Option<&Operation>,
+    served: Served,
+    status: StatusCode,
+    took: Duration,
+) {
+    tracing::debug!(
+        %method,
+        operation = operation.map_or("-", |operation| &operation.name),
+        result = served.as_str(),
+        status = status.as_u16(),
+        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "request",
+    );
 }

@@ -2,7 +2,7 @@
 //!
 //! The servers and browsers of a storefront ask for the same things in the same words. To read such
 //! a request (its head, its path, its body, its key) costs several times what is left of a hit:
-//! [`benches/README.md`] has the figures. So each worker keeps the bytes of requests whose answers
+//! benches/README.md has the figures. So each worker keeps the bytes of requests whose answers
 //! can be given again, and what of the answer's head stays the same. When the same bytes come, the
 //! handler's [`Repeat`] decides whether the answer still holds, and it goes out without being read.
 //!
@@ -13,8 +13,6 @@
 //! a hash's lowest bits. Of a full four, each newcomer takes a use from all, and the place of one that
 //! has none left; where it is bytes that are missing, a hand goes round and does the same. So what
 //! comes once does not push out what comes often.
-//!
-//! [`benches/README.md`]: https://github.com/csu-edge/csu-edge/blob/main/benches/README.md
 
 use std::cell::{Cell, RefCell};
 use std::hash::BuildHasher;
