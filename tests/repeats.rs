@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use csu_edge::config::{Config, OperationRule};
+use csu_edge::config::{Config, DecomposeRule, OperationRule};
 use csu_edge::operation::Identity;
 use serde_json::json;
 use support::node::{Running, START};
@@ -260,6 +260,49 @@ async fn a_moment_that_was_the_present_one_is_read_every_time() {
     }
     assert_eq!(repeats(&node).await, 0.0);
     repeated(&node, &mut wire, &past).await;
+}
+
+#[tokio::test]
+async fn so_is_one_in_a_list_that_is_kept_whole() {
+    let origin = shop().await;
+    let node = Running::start(&origin.service_root(), |config| {
+        alone(config);
+        config.operations = vec![OperationRule {
+            name: "Products/GetActivePrices".to_owned(),
+            decompose: DecomposeRule { enabled: Some(false), ..DecomposeRule::default() },
+            ..OperationRule::default()
+        }];
+    })
+    .await;
+    let mut wire = connect(&node).await;
+    let now = json!({"productIds": [PRODUCT], "activeDate": START.to_string()}).to_string();
+    for _ in 0..4 {
+        ask(&mut wire, &posted(&now, "")).await;
+    }
+    assert_eq!(repeats(&node).await, 0.0);
+    repeated(&node, &mut wire, &post(&[PRODUCT], "")).await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_after_its_answer_is_no_request() {
+    let origin = shop().await;
+    let node = start(&origin).await;
+    let known = get("");
+    repeated(&node, &mut connect(&node).await, &known).await;
+    let mut wire = connect(&node).await;
+    ask(&mut wire, &known).await;
+    // Answered without its body, which looks like the request that is known.
+    let trace =
+        format!("TRACE / HTTP/1.1\r\nhost: shop\r\ncontent-length: {}\r\n\r\n", known.len());
+    wire.send(&trace).await;
+    let (head, _) = wire.message().await;
+    assert!(!head.starts_with("HTTP/1.1 200"), "{head}");
+    let before = repeats(&node).await;
+    // Refused, where the connection is closed already.
+    let _ = wire.try_send(known.as_bytes()).await;
+    let rest = String::from_utf8_lossy(&wire.rest().await).into_owned();
+    assert!(!rest.contains("HTTP/1.1"), "{rest}");
+    assert_eq!(repeats(&node).await, before);
 }
 
 #[tokio::test]

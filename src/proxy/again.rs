@@ -1,7 +1,7 @@
 //! Hits that are given again to the same bytes, without their request being read.
 //!
 //! What a request comes to by the catalogue depends on its bytes alone, but for the time: a token
-//! ends, and a moment in a body that was the present one passes. So what it was answered with from
+//! ends, and with it the answer's lifetime; a moment in a body that was the present one passes. So what it was answered with from
 //! the memory tier answers it again for as long as the tier holds just that, no purge has reached it
 //! and it is fresh: the same checks as any hit's, in the same order. Near the end of a lifetime the
 //! request is read, since it may be the one that is to have its answer fetched anew.
@@ -98,14 +98,6 @@ impl AnsweredWith {
         }
     }
 
-    /// When the credentials that it was asked with end.
-    fn ends_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::One(errand, _) => errand.asker.expires_at,
-            Self::Pieces(listed, _) => listed.asker.expires_at,
-        }
-    }
-
     /// Whether the same bytes ask for the same later.
     fn is_lasting(&self) -> bool {
         match self {
@@ -181,8 +173,7 @@ impl Repeat for Again {
         let times = self.times.get();
         self.times.set(times.wrapping_add(1));
         let is_told = times.is_multiple_of(TOLD);
-        if self.with.ends_at().is_some_and(|end| end <= now)
-            || !stored.iter().all(|stored| self.still_serves(stored, now))
+        if !stored.iter().all(|stored| self.still_serves(stored, now))
             // Now and then it is noted what calls that go anyway may take along.
             || is_told && stored.iter().any(|stored| stored.freshness.is_ending(now))
         {

@@ -147,3 +147,68 @@ impl Expiry<u128, Arc<StoredResponse>> for UntilItCanServeNothing {
         Some(stored.freshness.life_left(self.0.now()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache_key::{CacheKeyBuilder, Field};
+    use crate::caching::freshness::Freshness;
+    use crate::operation::Lifetimes;
+    use crate::purge::{LastFoundUsable, PurgePlane};
+    use crate::stored_response::{LetGo, StoredBody, StoredFields};
+    use crate::tag::TagSet;
+    use http::{HeaderMap, StatusCode};
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn response(path: &str) -> Arc<StoredResponse> {
+        let clock = Clock::system();
+        let key = CacheKeyBuilder::with_capacity(8).field(Field::Path, path.as_bytes()).unwrap();
+        let lifetimes =
+            Lifetimes { fresh_for: HOUR, stale_while_revalidate: HOUR, stale_if_error: HOUR };
+        Arc::new(StoredResponse {
+            key: key.finish(&[0; 16]),
+            stamp: PurgePlane::new(clock.clone(), HOUR, 1).stamp(),
+            freshness: Freshness::of_catalogue(clock.now(), Duration::ZERO, lifetimes),
+            status: StatusCode::OK,
+            fields: StoredFields::of(&HeaderMap::new()),
+            tags: TagSet::from_iter([]),
+            body: Arc::new(StoredBody::verbatim(vec![b'x'; 4_000].into())),
+            last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
+        })
+    }
+
+    fn tier(max_bytes: u64) -> MemoryTier {
+        MemoryTier::new(max_bytes, Clock::system(), Metrics::new().unwrap())
+    }
+
+    #[test]
+    fn what_is_replaced_or_removed_is_let_go_and_what_is_weighed_anew_is_not() {
+        let tier = tier(1 << 20);
+        let (first, second) = (response("a"), response("a"));
+        tier.put(&first);
+        tier.put(&first);
+        tier.reweigh(&first);
+        assert!(!first.let_go.is_set());
+        tier.put(&second);
+        assert!(first.let_go.is_set() && !second.let_go.is_set());
+        tier.remove(&second);
+        assert!(second.let_go.is_set());
+    }
+
+    #[test]
+    fn what_is_evicted_is_let_go() {
+        let tier = tier(64 << 10);
+        let all: Vec<_> = (0..100).map(|number| response(&format!("{number}"))).collect();
+        for response in &all {
+            tier.put(response);
+            tier.entries.run_pending_tasks();
+        }
+        for response in &all {
+            let is_held = tier.get(&response.key).is_some();
+            assert_eq!(response.let_go.is_set(), !is_held);
+        }
+        assert!(all.iter().any(|response| response.let_go.is_set()));
+    }
+}
