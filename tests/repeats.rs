@@ -373,6 +373,16 @@ async fn however_its_bytes_arrive_each_request_gets_its_own_answer() {
 }
 
 #[tokio::test]
+async fn a_line_before_the_request_is_no_field_that_is_left_out() {
+    let origin = shop().await;
+    let node = start(&origin).await;
+    let mut wire = connect(&node).await;
+    repeated(&node, &mut wire, &get("")).await;
+    wire.send(&format!("cookie: a\r\n{}", get(""))).await;
+    assert!(wire.head().await.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test]
 async fn a_connection_that_is_to_be_closed_is_closed() {
     let origin = shop().await;
     let node = start(&origin).await;

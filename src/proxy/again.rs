@@ -1,9 +1,9 @@
 //! Hits that are given again to the same bytes, without their request being read.
 //!
 //! What a request comes to by the catalogue depends on its bytes alone, but for the time: a token
-//! ends, and with it the answer's lifetime; a moment in a body that was the present one passes. So what it was answered with from
-//! the memory tier answers it again for as long as the tier holds just that, no purge has reached it
-//! and it is fresh: the same checks as any hit's, in the same order. Near the end of a lifetime the
+//! ends, and with it the answer's lifetime; a moment in a body that was the present one passes. So
+//! what it was answered with from the memory tier answers it again for as long as the tier holds just
+//! that, no purge has reached it and it is fresh: the same checks as any hit's. Near the end of a lifetime the
 //! request is read, since it may be the one that is to have its answer fetched anew.
 //!
 //! Not given again are answers to URLs that the catalogue does not know, where another variant may
@@ -23,6 +23,7 @@ use super::cache_status::{CACHE_STATUS, CacheStatus};
 use super::counts::{RequestCounts, Served, tell};
 use super::engine::Engine;
 use super::errand::{Errand, OperationErrand};
+use super::hottest::SAMPLED;
 use super::listed::ListedErrand;
 use crate::body::Body;
 use crate::caching::cache_control::RequestDirectives;
@@ -30,6 +31,7 @@ use crate::caching::freshness::{Judgement, judge};
 use crate::clock::Timestamp;
 use crate::operation::Operation;
 use crate::purge::Strictness;
+use crate::question::Unit;
 use crate::server::Repeat;
 use crate::stored_response::StoredResponse;
 
@@ -72,29 +74,30 @@ pub(super) const UNREAD: [&str; 33] = [
     "x-request-id",
 ];
 
-/// One hit in so many is told to the memory tier, which keeps what is asked for often.
-const TOLD: u32 = 16;
+/// One hit in so many is told to the memory tier, which keeps what is asked for often, and to who knows
+/// what is hot: as many as of hits that are read.
+const TOLD: u32 = SAMPLED as u32;
 
 /// What a hit was answered with.
 pub(super) enum AnsweredWith {
     /// What is kept whole.
     One(Arc<OperationErrand>, Arc<StoredResponse>),
-    /// Pieces, in the order of the list.
-    Pieces(Arc<ListedErrand>, Box<[Arc<StoredResponse>]>),
+    /// Pieces, and which of the list's units each is of: one that is listed twice has one piece.
+    Pieces(Arc<ListedErrand>, Box<[Arc<StoredResponse>]>, Box<[Unit]>),
 }
 
 impl AnsweredWith {
     fn stored(&self) -> &[Arc<StoredResponse>] {
         match self {
             Self::One(_, stored) => std::slice::from_ref(stored),
-            Self::Pieces(_, stored) => stored,
+            Self::Pieces(_, stored, _) => stored,
         }
     }
 
     fn operation(&self) -> &Arc<Operation> {
         match self {
             Self::One(errand, _) => &errand.operation,
-            Self::Pieces(listed, _) => &listed.operation,
+            Self::Pieces(listed, ..) => &listed.operation,
         }
     }
 
@@ -102,7 +105,7 @@ impl AnsweredWith {
     fn is_lasting(&self) -> bool {
         match self {
             Self::One(errand, stored) => !errand.question.is_of_now && !stored.body.has_links(),
-            Self::Pieces(listed, _) => !listed.question.is_of_now(),
+            Self::Pieces(listed, ..) => !listed.question.is_of_now(),
         }
     }
 }
@@ -160,8 +163,17 @@ impl Again {
 
     /// Counts it for who decides what is kept, and what is fetched anew after a purge.
     fn tell_of_use(&self) {
+        let engine = &self.engine;
         for stored in self.with.stored() {
-            self.engine.store.touch(&stored.key);
+            engine.store.touch(&stored.key);
+        }
+        match &self.with {
+            AnsweredWith::One(errand, stored) => {
+                engine.note_hit(&Errand::Operation(Arc::clone(errand)), stored);
+            }
+            AnsweredWith::Pieces(listed, stored, units) => {
+                engine.note_hits(listed, stored.iter().zip(units));
+            }
         }
     }
 }
@@ -182,14 +194,6 @@ impl Repeat for Again {
         if is_told {
             self.tell_of_use();
         }
-        match &self.with {
-            AnsweredWith::One(errand, stored) => {
-                engine.count_hit(&Errand::Operation(Arc::clone(errand)), stored);
-            }
-            AnsweredWith::Pieces(listed, stored) => {
-                engine.count_hits(listed, stored.iter().zip(listed.question.units()));
-            }
-        }
         let first_to_end = stored.iter().min_by_key(|stored| stored.freshness.ttl_seconds(now))?;
         let age = first_to_end.freshness.age(now).as_secs();
         let pieces = (stored.len() > 1).then_some((stored.len(), stored.len()));
@@ -202,7 +206,7 @@ impl Repeat for Again {
         let operation = Some(&**self.with.operation());
         self.counts.count(operation, Served::Hit, took);
         self.counts.count_repeat();
-        if let AnsweredWith::Pieces(listed, stored) = &self.with {
+        if let AnsweredWith::Pieces(listed, stored, _) = &self.with {
             self.counts.count_pieces(&listed.operation, Served::Hit, stored.len());
         }
         tell(&self.method, operation, Served::Hit, self.status, took);

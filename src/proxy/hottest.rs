@@ -18,7 +18,7 @@ use crate::question::Unit;
 use crate::stored_response::StoredResponse;
 
 /// One request in so many has its hits counted.
-const SAMPLED: u8 = 16;
+pub(super) const SAMPLED: u8 = 16;
 
 /// What is fetched anew.
 #[derive(Clone, Debug)]

@@ -406,7 +406,7 @@ impl Proxy {
             self.count_pieces(&listed.operation, &pieces);
             let (stored, root) = (&piece.stored, &listed.public_root);
             let response = deliver::stored(terms, stored, root, hand, status, now).await;
-            return Ok(Answered::new(response, operation, served).made_of(listed, &pieces));
+            return Ok(Answered::new(response, operation, served).made_of(listed, &pieces, wanted));
         }
         let decomposition = listed.decomposition().ok_or(Unable::Whole)?;
         let mut parts = Vec::with_capacity(pieces.len());
@@ -434,7 +434,7 @@ impl Proxy {
         })?;
         self.count_pieces(&listed.operation, &pieces);
         let response = deliver::pieces(terms, &stored, body, hand, status, now).await;
-        Ok(Answered::new(response, operation, served).made_of(listed, &pieces))
+        Ok(Answered::new(response, operation, served).made_of(listed, &pieces, wanted))
     }
 
     /// Counts the pieces that an answer for a list was put together from.
@@ -503,11 +503,12 @@ struct Waiting {
 
 impl Answered {
     /// The same, which may be given again as long as its pieces stand.
-    fn made_of(self, listed: &Arc<ListedErrand>, pieces: &[&Piece]) -> Self {
+    fn made_of(self, listed: &Arc<ListedErrand>, pieces: &[&Piece], wanted: &[Wanted<'_>]) -> Self {
         if self.served != Served::Hit {
             return self;
         }
         let stored = pieces.iter().map(|piece| Arc::clone(&piece.stored)).collect();
-        Self { with: Some(AnsweredWith::Pieces(Arc::clone(listed), stored)), ..self }
+        let units = wanted.iter().map(|one| one.unit.clone()).collect();
+        Self { with: Some(AnsweredWith::Pieces(Arc::clone(listed), stored, units)), ..self }
     }
 }

@@ -96,33 +96,50 @@ impl Engine {
         f64::from(self.config.refresh.ahead_percent) / 100.0
     }
 
-    /// Counts a hit, if its answer is one to be fetched anew after a purge.
+    /// Counts a hit, now and then.
     pub(super) fn count_hit(&self, errand: &Errand, stored: &Arc<StoredResponse>) {
+        if is_sampled() {
+            self.note_hit(errand, stored);
+        }
+    }
+
+    /// Counts a hit, if its answer is one to be fetched anew after a purge.
+    pub(super) fn note_hit(&self, errand: &Errand, stored: &Arc<StoredResponse>) {
         if let Errand::Operation(operation) = errand
-            && self.is_hit_counted(&operation.asker, operation.operation.class)
+            && self.may_be_hot(&operation.asker, operation.operation.class)
         {
             self.hottest.count(stored, errand);
         }
     }
 
-    /// The same for hits on pieces for one list.
+    /// Counts hits on pieces for one list, now and then.
     pub(super) fn count_hits<'p>(
         &self,
         listed: &ListedErrand,
         hits: impl Iterator<Item = (&'p Arc<StoredResponse>, &'p Unit)>,
     ) {
-        if self.is_hit_counted(&listed.asker, listed.operation.class) {
+        if is_sampled() {
+            self.note_hits(listed, hits);
+        }
+    }
+
+    /// Counts hits on pieces for one list, if such are fetched anew after a purge.
+    pub(super) fn note_hits<'p>(
+        &self,
+        listed: &ListedErrand,
+        hits: impl Iterator<Item = (&'p Arc<StoredResponse>, &'p Unit)>,
+    ) {
+        if self.may_be_hot(&listed.asker, listed.operation.class) {
             self.hottest.count_pieces(listed, hits);
         }
     }
 
-    /// Whether a hit on an answer of this class is counted: now and then, where such are fetched anew
-    /// after a purge. Never as somebody, who may be gone.
-    fn is_hit_counted(&self, asker: &Asker, class: Class) -> bool {
+    /// Whether an answer of this class is fetched anew after a purge. Never as somebody, who may be
+    /// gone.
+    fn may_be_hot(&self, asker: &Asker, class: Class) -> bool {
         !self.hottest.is_off()
             && asker.partition == Partition::Anonymous
             && self.config.refresh.after_purge.contains(&class)
-            && is_sampled()
     }
 
     fn is_purged(&self, errand: &Errand) -> bool {

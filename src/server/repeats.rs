@@ -43,6 +43,12 @@ const MOST_USES: u8 = 3;
 /// How far the hand goes for one newcomer.
 const STEPS: usize = 32;
 
+/// The most places: each is looked at once a second.
+const MAX_PLACES: usize = 1 << 16;
+
+/// How many are looked at before requests have their turn again.
+const SWEPT_AT_ONCE: usize = 512;
+
 /// An answer that can be given again to the same request, as long as it says so each time.
 pub trait Repeat {
     /// Answers once more, and counts that: writes those fields of the head that change, each with its
@@ -134,7 +140,7 @@ impl Repeats {
         limits: HeadLimits,
     ) -> Self {
         let sets = (max_bytes / (BYTES_A_PLACE * WAYS)).checked_ilog2();
-        let places = sets.map_or(0, |power| WAYS << power);
+        let places = sets.map_or(0, |power| (WAYS << power).min(MAX_PLACES));
         Self {
             hasher: RandomState::default(),
             unread,
@@ -207,13 +213,17 @@ impl Repeats {
         }
     }
 
-    /// Lets go of what will never be given again.
-    pub(super) fn sweep(&self) {
-        for place in self.places.borrow_mut().iter_mut() {
+    /// Lets go of what will never be given again, from one place on for as many as are looked at
+    /// without keeping requests waiting. Returns where to go on, if there is more.
+    pub(super) fn sweep(&self, from: usize) -> Option<usize> {
+        let mut places = self.places.borrow_mut();
+        for place in places.iter_mut().skip(from).take(SWEPT_AT_ONCE) {
             if place.as_ref().is_some_and(|entry| entry.known.repeat.is_over()) {
                 self.let_go(place);
             }
         }
+        let next = from + SWEPT_AT_ONCE;
+        (next < places.len()).then_some(next)
     }
 
     fn let_go(&self, place: &mut Option<Entry>) {
@@ -238,7 +248,8 @@ impl Repeats {
 /// Writes a request without the fields that are left out, and tells how many it came with; `None`
 /// where its head has no end.
 ///
-/// What is left out must be a field that would be let in: nothing else is.
+/// What is left out must be a field that would be let in: nothing else is, and so not the first line.
+/// A head with other line ends, whose end is elsewhere than it seems here, has no essence.
 fn write_essence(request: &[u8], unread: &[&str], essence: &mut Vec<u8>) -> Option<usize> {
     essence.clear();
     let (mut from, mut at, mut lines) = (0, 0, 0_usize);
@@ -249,8 +260,11 @@ fn write_essence(request: &[u8], unread: &[&str], essence: &mut Vec<u8>) -> Opti
             essence.extend_from_slice(request.get(from..)?);
             return lines.checked_sub(1);
         }
+        if !line.ends_with(b"\r\n") {
+            return None;
+        }
         lines += 1;
-        if is_unread(line, unread) {
+        if lines > 1 && is_unread(line, unread) {
             essence.extend_from_slice(request.get(from..at)?);
             from = end;
         }
@@ -412,10 +426,10 @@ mod tests {
         let room = repeats.room.get();
         let large = large();
         repeats.keep(&request("large"), known(&large));
-        repeats.sweep();
+        repeats.sweep(0);
         assert!(given(&repeats, "large").is_some());
         large.holds.set(false);
-        repeats.sweep();
+        repeats.sweep(0);
         assert_eq!((Rc::strong_count(&large), repeats.room.get()), (1, room));
     }
 
@@ -446,6 +460,17 @@ mod tests {
         ] {
             assert!(!knows(other), "{other:?}");
         }
+        let known_by = |request: &str| repeats.answer(request.as_bytes(), |_, _, _| ()).is_some();
+        assert!(!known_by(&format!("traceparent: 1\r\n{}", with("accept: b\r\n"))));
+    }
+
+    #[test]
+    fn a_head_whose_lines_end_otherwise_is_not_kept() {
+        let repeats = Repeats::new(1 << 16, &["cookie"], LIMITS);
+        // Its head ends where no line is empty here, and its body has one.
+        let request = "POST / HTTP/1.1\nhost: a\ncontent-length: 13\n\ncookie: a\r\n\r\n";
+        repeats.keep(request.as_bytes(), known(&answer("one")));
+        assert!(repeats.answer(request.as_bytes(), |_, _, _| ()).is_none());
     }
 
     #[test]
@@ -471,6 +496,6 @@ mod tests {
         assert!(repeats.is_off());
         repeats.keep(&request("GET /"), known(&answer("one")));
         assert_eq!(given(&repeats, "GET /"), None);
-        repeats.sweep();
+        repeats.sweep(0);
     }
 }

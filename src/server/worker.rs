@@ -256,7 +256,11 @@ impl<H: Handler> Worker<H> {
         loop {
             tokio::time::sleep(TICK).await;
             self.ticks.set(self.ticks.get().wrapping_add(1));
-            self.repeats.sweep();
+            let mut from = self.repeats.sweep(0);
+            while let Some(next) = from {
+                tokio::task::yield_now().await;
+                from = self.repeats.sweep(next);
+            }
             self.connections.borrow_mut().retain(|connection| {
                 let Some(connection) = connection.upgrade() else { return false };
                 let Some(overdue) = connection.overdue() else { return true };
