@@ -139,7 +139,7 @@ impl Proxy {
         let (operation, served) = (answered.operation.as_deref(), answered.served);
         self.counts.count(operation, served, took);
         tell(&method, operation, served, answered.response.status(), took);
-        let repeat = Again::of(&self.engine, &self.counts, &method, &mut answered);
+        let repeat = Again::of(self, &method, &mut answered);
         Answer { response: answered.response, repeat }
     }
 

@@ -231,12 +231,18 @@ async fn what_is_fetched_anew_takes_its_place_at_once() {
     tokio::join!(ask(&mut wire, &request), take_a_second);
     repeated(&node, &mut wire, &request).await;
     origin.answer(|_| answer(r#"{"value":["new"]}"#));
-    // Another spelling of the same question, at the very end of the lifetime: it has it fetched.
+    // Others who ask the same and are read each time, at the very end of the lifetime, have it fetched.
     node.clock.advance(Duration::from_millis(898_999));
     let asked = origin.requests();
-    while origin.requests() == asked {
-        ask(&mut wire, &get("user-agent: b\r\n")).await;
-    }
+    let until_it_is_fetched = async {
+        for number in 0.. {
+            if origin.requests() > asked {
+                break;
+            }
+            ask(&mut wire, &get(&format!("x-new: {number}\r\n"))).await;
+        }
+    };
+    support::wire::soon(until_it_is_fetched).await;
     let is_new = async {
         while !ask(&mut wire, &request).await.1.contains("new") {
             tokio::task::yield_now().await;
@@ -244,6 +250,87 @@ async fn what_is_fetched_anew_takes_its_place_at_once() {
     };
     support::wire::soon(is_new).await;
     assert!(repeated(&node, &mut wire, &request).await.1.contains("new"));
+}
+
+/// The seconds that are left of an answer's lifetime.
+fn ttl(head: &str) -> u64 {
+    let status = field(head, "cache-status").unwrap();
+    let ttl = status.split("ttl=").nth(1).unwrap().split(';').next().unwrap();
+    ttl.parse().unwrap()
+}
+
+#[tokio::test]
+async fn near_its_end_it_is_given_again_and_one_of_its_hits_has_it_fetched_anew() {
+    let takes = Duration::from_secs(2);
+    for request in [get(""), post(&[PRODUCT], ""), post(&[PRODUCT, OTHER], "")] {
+        let origin = shop().await;
+        let node = Running::start(&origin.service_root(), |config| {
+            alone(config);
+            config.refresh.ahead_percent = 100;
+        })
+        .await;
+        let mut wire = connect(&node).await;
+        origin.hold();
+        let take_so_long = async {
+            origin.arrived(1).await;
+            node.clock.advance(takes);
+            origin.release();
+        };
+        tokio::join!(ask(&mut wire, &request), take_so_long);
+        let (head, body) = repeated(&node, &mut wire, &request).await;
+        let before = repeats(&node).await;
+        // So far from the end, one draw in five million would fetch.
+        node.clock.advance(Duration::from_secs(ttl(&head) - 31));
+        for _ in 0..10 {
+            assert!(ask(&mut wire, &request).await.1 == body);
+        }
+        assert_eq!((repeats(&node).await, origin.requests()), (before + 10.0, 1));
+        // With as much left as a fetch takes, one in three.
+        node.clock.advance(Duration::from_secs(29));
+        origin.hold();
+        let mut given = 10.0;
+        let until_it_is_fetched = async {
+            while origin.requests() == 1 {
+                assert!(ask(&mut wire, &request).await.1 == body);
+                given += 1.0;
+            }
+        };
+        support::wire::soon(until_it_is_fetched).await;
+        // Nobody waits, and no other starts a second one.
+        for _ in 0..50 {
+            assert!(ask(&mut wire, &request).await.1 == body);
+        }
+        assert_eq!(repeats(&node).await, before + given + 50.0, "none was read: {request}");
+        origin.release();
+        let is_new = async { while ttl(&ask(&mut wire, &request).await.0) < 100 {} };
+        support::wire::soon(is_new).await;
+        assert_eq!(origin.requests(), 2, "once: {request}");
+        let admitted = "csu_edge_origin_gate_admitted_total{priority=\"refresh-ahead\"}";
+        assert_eq!(node.metric(admitted).await, 1.0);
+        repeated(&node, &mut wire, &request).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_about_to_expire_goes_along_though_its_hits_are_not_read() {
+    const THIRD: u64 = OTHER + 1;
+    let origin = shop().await;
+    let node = start(&origin).await;
+    let (mut wire, request) = (connect(&node).await, post(&[PRODUCT, OTHER], ""));
+    repeated(&node, &mut wire, &request).await;
+    node.clock.advance(Duration::from_secs(250));
+    let before = repeats(&node).await;
+    for _ in 0..32 {
+        ask(&mut wire, &request).await;
+    }
+    assert_eq!(repeats(&node).await, before + 32.0);
+    ask(&mut wire, &post(&[THIRD], "")).await;
+    let mut asked = products_in(&origin.last().body);
+    asked.sort_unstable();
+    assert_eq!(asked, [PRODUCT, OTHER, THIRD]);
+    node.clock.advance(Duration::from_secs(100));
+    let (head, _) = ask(&mut wire, &request).await;
+    assert!(field(&head, "cache-status").unwrap().starts_with("csu-edge; hit"), "{head}");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 //! What a request comes to by the catalogue depends on its bytes alone, but for the time: a token
 //! ends, and with it the answer's lifetime; a moment in a body that was the present one passes. So
 //! what it was answered with from the memory tier answers it again for as long as the tier holds just
-//! that, no purge has reached it and it is fresh: the same checks as any hit's. Near the end of a lifetime the
-//! request is read, since it may be the one that is to have its answer fetched anew.
+//! that, no purge has reached it and it is fresh: the same checks as any hit's. And like any hit near
+//! the end of a lifetime, it may be the one that has its answer fetched anew.
 //!
 //! Not given again are answers to URLs that the catalogue does not know, where another variant may
 //! come to be the better one, and answers with links, which name the base that a client came by.
@@ -18,13 +18,12 @@ use bytes::Bytes;
 use http::header::AGE;
 use http::{HeaderName, Method, Response, StatusCode};
 
-use super::Answered;
 use super::cache_status::{CACHE_STATUS, CacheStatus};
-use super::counts::{RequestCounts, Served, tell};
-use super::engine::Engine;
+use super::counts::{Served, tell};
 use super::errand::{Errand, OperationErrand};
 use super::hottest::SAMPLED;
-use super::listed::ListedErrand;
+use super::listed::{Along, AtOnce, ListedErrand};
+use super::{Answered, Proxy};
 use crate::body::Body;
 use crate::caching::cache_control::RequestDirectives;
 use crate::caching::freshness::{Judgement, judge};
@@ -112,8 +111,7 @@ impl AnsweredWith {
 
 /// A hit that can be given again.
 pub(super) struct Again {
-    engine: Arc<Engine>,
-    counts: Arc<RequestCounts>,
+    proxy: Proxy,
     with: AnsweredWith,
     strictness: Strictness,
     method: Method,
@@ -125,8 +123,7 @@ pub(super) struct Again {
 impl Again {
     /// How this answer is given again; `None` where it cannot be.
     pub(super) fn of(
-        engine: &Arc<Engine>,
-        counts: &Arc<RequestCounts>,
+        proxy: &Proxy,
         method: &Method,
         answered: &mut Answered,
     ) -> Option<Rc<dyn Repeat>> {
@@ -141,8 +138,7 @@ impl Again {
             return None;
         }
         Some(Rc::new(Self {
-            engine: Arc::clone(engine),
-            counts: Arc::clone(counts),
+            proxy: proxy.clone(),
             strictness: Strictness::of(Some(with.operation().class)),
             with,
             method: method.clone(),
@@ -154,16 +150,15 @@ impl Again {
     }
 
     fn still_serves(&self, stored: &StoredResponse, now: Timestamp) -> bool {
-        let purged = stored.purge_state(self.engine.plane(), self.strictness);
+        let purged = stored.purge_state(self.proxy.engine.plane(), self.strictness);
         let asked = RequestDirectives::default();
         !stored.let_go.is_set()
             && matches!(judge(&stored.freshness, purged, &asked, now), Some(Judgement::Fresh))
-            && !self.engine.may_be_due_ahead(stored, now)
     }
 
     /// Counts it for who decides what is kept, and what is fetched anew after a purge.
     fn tell_of_use(&self) {
-        let engine = &self.engine;
+        let engine = &self.proxy.engine;
         for stored in self.with.stored() {
             engine.store.touch(&stored.key);
         }
@@ -176,24 +171,43 @@ impl Again {
             }
         }
     }
+
+    /// Has it fetched anew ahead of its end, if this hit is the one that does. Now and then it is
+    /// noted what calls that go anyway may take along.
+    fn refresh(&self, is_told: bool, now: Timestamp) {
+        match &self.with {
+            AnsweredWith::One(errand, stored) => {
+                if self.proxy.engine.may_be_due_ahead(stored, now) {
+                    self.proxy.refresh_ahead(&Errand::Operation(Arc::clone(errand)), stored);
+                }
+            }
+            AnsweredWith::Pieces(listed, stored, units) => {
+                let along = if is_told { Along::Noted } else { Along::Unnoted };
+                let at_once = stored.iter().zip(units).map(|(stored, unit)| AtOnce {
+                    unit,
+                    stored,
+                    served: Served::Hit,
+                });
+                self.proxy.refresh_behind(listed, at_once, along, now);
+            }
+        }
+    }
 }
 
 impl Repeat for Again {
     fn answer(&self, fields: &mut Vec<u8>) -> Option<&Bytes> {
-        let (engine, stored) = (&*self.engine, self.with.stored());
+        let (Proxy { engine, counts, .. }, stored) = (&self.proxy, self.with.stored());
         let (started, now) = (engine.clock.monotonic(), engine.clock.now());
+        if !stored.iter().all(|stored| self.still_serves(stored, now)) {
+            return None;
+        }
         let times = self.times.get();
         self.times.set(times.wrapping_add(1));
         let is_told = times.is_multiple_of(TOLD);
-        if !stored.iter().all(|stored| self.still_serves(stored, now))
-            // Now and then it is noted what calls that go anyway may take along.
-            || is_told && stored.iter().any(|stored| stored.freshness.is_ending(now))
-        {
-            return None;
-        }
         if is_told {
             self.tell_of_use();
         }
+        self.refresh(is_told, now);
         let first_to_end = stored.iter().min_by_key(|stored| stored.freshness.ttl_seconds(now))?;
         let age = first_to_end.freshness.age(now).as_secs();
         let pieces = (stored.len() > 1).then_some((stored.len(), stored.len()));
@@ -204,10 +218,10 @@ impl Repeat for Again {
 
         let took = engine.clock.monotonic().saturating_sub(started);
         let operation = Some(&**self.with.operation());
-        self.counts.count(operation, Served::Hit, took);
-        self.counts.count_repeat();
+        counts.count(operation, Served::Hit, took);
+        counts.count_repeat();
         if let AnsweredWith::Pieces(listed, stored, _) = &self.with {
-            self.counts.count_pieces(&listed.operation, Served::Hit, stored.len());
+            counts.count_pieces(&listed.operation, Served::Hit, stored.len());
         }
         tell(&self.method, operation, Served::Hit, self.status, took);
         Some(&self.body)

@@ -47,6 +47,7 @@ use crate::purge::{Moment, Strictness};
 use crate::question::Unit;
 use crate::stored_response::StoredResponse;
 
+pub(super) use behind::{Along, AtOnce};
 pub use errand::ListedErrand;
 pub use party::{Leg, Party};
 pub use piece::Piece;
@@ -271,7 +272,7 @@ impl Proxy {
                 one.piece = Some(Piece::of(stored, Served::Hit));
                 continue;
             }
-            let Ok(leg) = self.leg(listed, one.unit, &lookup, takeoff) else {
+            let Ok(leg) = self.leg(listed, one.unit, lookup.previous(), takeoff) else {
                 unable = Some(Unable::Whole);
                 continue;
             };
@@ -297,11 +298,11 @@ impl Proxy {
         &self,
         listed: &ListedErrand,
         unit: &Unit,
-        lookup: &Lookup,
+        previous: Option<&Arc<StoredResponse>>,
         takeoff: Takeoff,
     ) -> Result<Leg, Unable> {
         let errand = listed.alone(unit).ok_or(Unable::Whole)?;
-        let previous = lookup.previous().cloned();
+        let previous = previous.cloned();
         Ok(Leg { errand, unit: unit.clone(), previous, takeoff, lease: None })
     }
 
