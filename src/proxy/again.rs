@@ -20,6 +20,7 @@ use http::{HeaderName, Method, Response, StatusCode};
 
 use super::cache_status::{CACHE_STATUS, CacheStatus};
 use super::counts::{Served, tell};
+use super::engine::Engine;
 use super::errand::{Errand, OperationErrand};
 use super::hottest::SAMPLED;
 use super::listed::{Along, AtOnce, ListedErrand};
@@ -107,6 +108,21 @@ impl AnsweredWith {
             Self::Pieces(listed, ..) => !listed.question.is_of_now(),
         }
     }
+
+    /// Counts it for who decides what is kept, and what is fetched anew after a purge.
+    fn tell_of_use(&self, engine: &Engine) {
+        for stored in self.stored() {
+            engine.store.touch(&stored.key);
+        }
+        match self {
+            Self::One(errand, stored) => {
+                engine.note_hit(&Errand::Operation(Arc::clone(errand)), stored);
+            }
+            Self::Pieces(listed, stored, units) => {
+                engine.note_hits(listed, stored.iter().zip(units));
+            }
+        }
+    }
 }
 
 /// A hit that can be given again.
@@ -156,22 +172,6 @@ impl Again {
             && matches!(judge(&stored.freshness, purged, &asked, now), Some(Judgement::Fresh))
     }
 
-    /// Counts it for who decides what is kept, and what is fetched anew after a purge.
-    fn tell_of_use(&self) {
-        let engine = &self.proxy.engine;
-        for stored in self.with.stored() {
-            engine.store.touch(&stored.key);
-        }
-        match &self.with {
-            AnsweredWith::One(errand, stored) => {
-                engine.note_hit(&Errand::Operation(Arc::clone(errand)), stored);
-            }
-            AnsweredWith::Pieces(listed, stored, units) => {
-                engine.note_hits(listed, stored.iter().zip(units));
-            }
-        }
-    }
-
     /// Has it fetched anew ahead of its end, if this hit is the one that does. Now and then it is
     /// noted what calls that go anyway may take along.
     fn refresh(&self, is_told: bool, now: Timestamp) {
@@ -205,7 +205,7 @@ impl Repeat for Again {
         self.times.set(times.wrapping_add(1));
         let is_told = times.is_multiple_of(TOLD);
         if is_told {
-            self.tell_of_use();
+            self.with.tell_of_use(engine);
         }
         self.refresh(is_told, now);
         let first_to_end = stored.iter().min_by_key(|stored| stored.freshness.ttl_seconds(now))?;
@@ -247,5 +247,96 @@ fn at_hand(response: &Response<Body>) -> Option<Bytes> {
         Body::Empty => Some(Bytes::new()),
         Body::Full(bytes) => Some(bytes.clone()),
         Body::Chunks(_) | Body::Incoming(_) | Body::Boxed(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+    use http::header::CONTENT_TYPE;
+    use http_body_util::{BodyExt, Full};
+    use serde_json::{Value, json};
+
+    use super::super::asking::{Asked, Departing, FetchOrigin, Leave};
+    use super::super::deliver::Terms;
+    use super::super::hottest::Hot;
+    use super::super::{Subject, Task};
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::metrics::Metrics;
+    use crate::operation::{Catalogue, Class};
+    use crate::origin::OriginClient;
+    use crate::purge::{PurgePlane, Purger};
+    use crate::server::Peer;
+
+    /// An origin that has a price for each product, as often as it is asked for.
+    struct Prices;
+
+    impl FetchOrigin for Prices {
+        fn fetch<'a>(&'a self, _: Leave, departing: Departing<'a>) -> Asked<'a> {
+            let (_, request) = departing();
+            let asked: Value = serde_json::from_slice(request.body()).unwrap();
+            let price = |id: &Value| json!({"ProductId": id, "AdjustedPrice": 1});
+            let prices: Vec<_> =
+                asked["productIds"].as_array().unwrap().iter().map(price).collect();
+            let body = Full::from(json!({"value": prices}).to_string());
+            let body = body.map_err(|never| match never {}).boxed_unsync();
+            let response = Response::builder().header(CONTENT_TYPE, "application/json");
+            Box::pin(async { Ok(response.body(body).unwrap()) })
+        }
+    }
+
+    /// A proxy before that origin, which knows what is hot of these classes.
+    fn proxy(hot: Vec<Class>) -> Proxy {
+        let mut config = Config::for_origin("http://rs/Commerce".parse().unwrap());
+        config.refresh.after_purge = hot;
+        let (clock, metrics) = (Clock::system(), Metrics::new().unwrap());
+        let plane = PurgePlane::new(clock.clone(), Duration::from_secs(3_600), 100);
+        let catalogue = Catalogue::new(&[], &config.classes).unwrap();
+        let client = OriginClient::new(&config.origin).unwrap();
+        let purger = Purger::Alone(Arc::new(plane));
+        let engine = Engine::new(config, catalogue, purger, metrics, clock).unwrap();
+        Proxy { fetcher: Arc::new(Prices), ..Proxy::new(Arc::new(engine), Arc::new(client)) }
+    }
+
+    fn listed(engine: &Engine, products: &[u64]) -> (Arc<ListedErrand>, Terms) {
+        let request = Request::post("/Commerce/Products/GetActivePrices?api-version=7.3")
+            .header(CONTENT_TYPE, "application/json")
+            .body(())
+            .unwrap();
+        let terms = Terms::of(&request, 1);
+        let (head, ()) = request.into_parts();
+        let Ok(Subject::Call(call)) = engine.classify(&head.method, &head.uri) else { panic!() };
+        let asker = engine.identify(&head.headers, call.operation.identity).unwrap();
+        let body = json!({"productIds": products}).to_string().into();
+        let peer = Peer::new(([127, 0, 0, 1], 1).into());
+        let task = engine.task(call, &head, &body, asker, peer).unwrap();
+        let Task::Listed(listed) = task else { panic!("it is no list") };
+        (listed, terms)
+    }
+
+    #[tokio::test]
+    async fn of_a_list_that_names_one_thing_twice_each_piece_is_counted_as_what_it_is() {
+        // What is read counts its hits as well, so another counts those that are repeated.
+        let (reading, counting) = (proxy(vec![]), proxy(vec![Class::Price]));
+        let (twice, once) = (68_719_489_871, 68_719_489_872);
+        let (listed, terms) = listed(&reading.engine, &[twice, twice, once]);
+        let mut with = None;
+        // At first it is not known what the origin makes of repetitions.
+        for _ in 0..5 {
+            let answered = reading.answer_list(Arc::clone(&listed), &terms).await;
+            with = answered.with.filter(|with| matches!(with, AnsweredWith::Pieces(..)));
+        }
+        with.unwrap().tell_of_use(&counting.engine);
+
+        let hot = counting.engine.hottest.purged(10, |_| true);
+        assert_eq!(hot.len(), 2);
+        for (stored, hot) in hot {
+            let Hot::Piece { listed, unit } = hot else { panic!("it is no piece") };
+            assert_eq!(listed.question.key_of(&unit).unwrap(), stored.key, "{unit:?}");
+        }
     }
 }
