@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+import tempfile
 import time
 from statistics import median
 
@@ -124,22 +125,21 @@ def own(built, report, rounds, seconds):
 
 def tls(built, report, rounds, seconds):
     """The same hit in the clear and over TLS 1.3."""
-    with servers.floor(built, core="1", name="origin") as origin:
-        with servers.edge(built, origin) as plain, servers.edge(built, origin) as secured:
-            subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                 "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out",
-                 "cert.pem"], cwd=secured.folder, check=True, stderr=subprocess.DEVNULL)
-            files = secured.folder
-            settings = (f'[tls.storefront]\ncertificate = "{files}/cert.pem"\n'
-                        f'private_key = "{files}/key.pem"\n')
-            with servers.edge(built, origin, settings=settings) as over_tls:
-                warm(plain, gets())
-                Peak(gets(), scheme="https").run(over_tls, 2)
-                cases = [("plain", plain, Peak(gets())),
-                         ("TLS", over_tls, Peak(gets(), scheme="https"))]
-                found = in_turn(report, "tls", cases, rounds, seconds)
-                tabulate(report, "GET of 4.6 kB, kept alive", found, "plain")
+    with (servers.floor(built, core="1", name="origin") as origin,
+          servers.edge(built, origin) as plain, tempfile.TemporaryDirectory() as folder):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out",
+             "cert.pem"], cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        settings = (f'[tls.storefront]\ncertificate = "{folder}/cert.pem"\n'
+                    f'private_key = "{folder}/key.pem"\n')
+        with servers.edge(built, origin, settings=settings) as over_tls:
+            warm(plain, gets())
+            Peak(gets(), scheme="https").run(over_tls, 2)
+            cases = [("plain", plain, Peak(gets())),
+                     ("TLS", over_tls, Peak(gets(), scheme="https"))]
+            found = in_turn(report, "tls", cases, rounds, seconds)
+            tabulate(report, "GET of 4.6 kB, kept alive", found, "plain")
 
 
 def miss(built, report, rounds, seconds):
