@@ -186,6 +186,14 @@ struct Unsent {
     body: Bytes,
 }
 
+impl Unsent {
+    fn advance(&mut self, sent: usize) {
+        let of_head = sent.min(self.head.len());
+        self.head.advance(of_head);
+        self.body.advance(sent - of_head);
+    }
+}
+
 /// A connection's bytes in the clear, some of which never reach hyper.
 pub(super) struct Repeating<S> {
     stream: S,
@@ -207,21 +215,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Repeating<S> {
             return Ok(false);
         }
         let stream = &mut self.stream;
-        let answered = repeats.answer(received, |head, fields, body| {
+        let answered = repeats.answer(received, |head, body| {
             connection.begin_exchange(false);
-            let slices = [IoSlice::new(head), IoSlice::new(fields), IoSlice::new(body)];
+            let slices = [IoSlice::new(head), IoSlice::new(body)];
             let sent = match Pin::new(stream).poll_write_vectored(cx, &slices) {
                 Poll::Ready(sent) => sent?,
                 Poll::Pending => 0,
             };
-            let all = head.len() + fields.len() + body.len();
-            Ok::<_, io::Error>((sent < all).then(|| {
-                let mut head = Bytes::from([head, fields].concat());
-                let mut body = body.clone();
-                let of_head = sent.min(head.len());
-                head.advance(of_head);
-                body.advance(sent - of_head);
-                Unsent { head, body }
+            Ok::<_, io::Error>((sent < head.len() + body.len()).then(|| {
+                let mut unsent = Unsent { head: Bytes::copy_from_slice(head), body: body.clone() };
+                unsent.advance(sent);
+                unsent
             }))
         });
         let Some(unsent) = answered.transpose()? else { return Ok(false) };
@@ -241,9 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Repeating<S> {
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let of_head = sent.min(unsent.head.len());
-            unsent.head.advance(of_head);
-            unsent.body.advance(sent - of_head);
+            unsent.advance(sent);
         }
         self.unsent = None;
         self.recorder.connection.end_exchange();

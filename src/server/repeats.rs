@@ -76,7 +76,7 @@ pub(super) struct Repeats {
     room: Cell<usize>,
     hand: Cell<usize>,
     essence: RefCell<Vec<u8>>,
-    fields: RefCell<Vec<u8>>,
+    head: RefCell<Vec<u8>>,
 }
 
 struct Entry {
@@ -149,7 +149,7 @@ impl Repeats {
             room: Cell::new(max_bytes),
             hand: Cell::new(0),
             essence: RefCell::default(),
-            fields: RefCell::default(),
+            head: RefCell::default(),
         }
     }
 
@@ -158,12 +158,12 @@ impl Repeats {
         self.places.borrow().is_empty()
     }
 
-    /// Gives the answer to this request once more, if it is known and still holds: `give` gets what
-    /// stays of the head, the rest of it, and the body.
+    /// Gives the answer to this request once more, if it is known and still holds: `give` gets its
+    /// head and its body.
     pub(super) fn answer<T>(
         &self,
         request: &[u8],
-        give: impl FnOnce(&[u8], &[u8], &Bytes) -> T,
+        give: impl FnOnce(&[u8], &Bytes) -> T,
     ) -> Option<T> {
         let mut essence = self.essence.borrow_mut();
         let (hash, first) = self.find_set(request, &mut essence)?;
@@ -171,12 +171,13 @@ impl Repeats {
         let set = places.get(first..first + WAYS)?;
         let is_it = |entry: &&Entry| entry.hash == hash && *entry.essence == **essence;
         let entry = set.iter().flatten().find(is_it)?;
-        let mut fields = self.fields.borrow_mut();
-        fields.clear();
-        let body = entry.known.repeat.answer(&mut fields)?;
-        fields.extend_from_slice(b"\r\n");
+        let mut head = self.head.borrow_mut();
+        head.clear();
+        head.extend_from_slice(&entry.known.head);
+        let body = entry.known.repeat.answer(&mut head)?;
+        head.extend_from_slice(b"\r\n");
         entry.uses.set(entry.uses.get().saturating_add(1).min(MOST_USES));
-        Some(give(&entry.known.head, &fields, body))
+        Some(give(&head, body))
     }
 
     /// Keeps an answer, in the place of the one that was known of the same request, of one that is
@@ -352,9 +353,8 @@ mod tests {
     }
 
     fn given(repeats: &Repeats, path: &str) -> Option<String> {
-        repeats.answer(&request(path), |head, fields, body| {
-            String::from_utf8([head, fields, body].concat()).unwrap()
-        })
+        repeats
+            .answer(&request(path), |head, body| String::from_utf8([head, body].concat()).unwrap())
     }
 
     #[test]
@@ -437,7 +437,7 @@ mod tests {
     fn fields_that_are_not_read_make_no_difference_and_all_others_do() {
         let repeats = Repeats::new(1 << 16, &["traceparent"], LIMITS);
         let with = |fields: &str| format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\nbody");
-        let knows = |fields: &str| repeats.answer(with(fields).as_bytes(), |_, _, _| ()).is_some();
+        let knows = |fields: &str| repeats.answer(with(fields).as_bytes(), |_, _| ()).is_some();
         repeats.keep(with("traceparent: 1\r\naccept: b\r\n").as_bytes(), known(&answer("one")));
         for same in [
             "accept: b\r\n",
@@ -460,7 +460,7 @@ mod tests {
         ] {
             assert!(!knows(other), "{other:?}");
         }
-        let known_by = |request: &str| repeats.answer(request.as_bytes(), |_, _, _| ()).is_some();
+        let known_by = |request: &str| repeats.answer(request.as_bytes(), |_, _| ()).is_some();
         assert!(!known_by(&format!("traceparent: 1\r\n{}", with("accept: b\r\n"))));
     }
 
@@ -470,7 +470,7 @@ mod tests {
         // Its head ends where no line is empty here, and its body has one.
         let request = "POST / HTTP/1.1\nhost: a\ncontent-length: 13\n\ncookie: a\r\n\r\n";
         repeats.keep(request.as_bytes(), known(&answer("one")));
-        assert!(repeats.answer(request.as_bytes(), |_, _, _| ()).is_none());
+        assert!(repeats.answer(request.as_bytes(), |_, _| ()).is_none());
     }
 
     #[test]
@@ -485,7 +485,7 @@ mod tests {
             (format!("via: {}\r\n", "a".repeat(900)), true),
             (format!("via: {}\r\n", "a".repeat(1_000)), false),
         ] {
-            let given = repeats.answer(with(&fields).as_bytes(), |_, _, _| ());
+            let given = repeats.answer(with(&fields).as_bytes(), |_, _| ());
             assert_eq!(given.is_some(), is_known, "{fields}");
         }
     }
