@@ -45,3 +45,4 @@ pub mod stored_response;
 pub mod tag;
 pub mod telemetry;
 pub mod tls;
+mod written;

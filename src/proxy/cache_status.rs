@@ -1,8 +1,10 @@
 //! `Cache-Status` (RFC 9211): what this cache did with a request, for whoever reads the answer.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::written::field_value;
 
 /// The field's name.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -87,16 +89,13 @@ impl CacheStatus {
     /// The member of an answer that is neither from the store nor from anyone asked, which has
     /// neither `hit` nor `fwd` (RFC 9211 §2): an error before either.
     pub fn neither(detail: &'static str) -> HeaderValue {
-        let value = format!("{THIS_CACHE}; detail={detail}");
-        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
+        let value = format_args!("{THIS_CACHE}; detail={detail}");
+        field_value(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
     }
 
     /// The member as a field value.
     pub fn to_value(self) -> HeaderValue {
-        let mut value = String::with_capacity(48);
-        // Writing to a String cannot fail.
-        let _ = write!(value, "{self}");
-        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(THIS_CACHE))
+        field_value(self).unwrap_or(HeaderValue::from_static(THIS_CACHE))
     }
 }
 

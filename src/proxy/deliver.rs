@@ -13,10 +13,12 @@ use super::flight::UnstoredResponse;
 use crate::body::Body;
 use crate::caching::accept_encoding::{Coding, Preferences, preferences};
 use crate::caching::conditional::{describes_not_modified, not_modified};
+use crate::caching::freshness::Freshness;
 use crate::caching::partial::{piece, serves};
 use crate::caching::range::{self, Selection};
 use crate::clock::Timestamp;
 use crate::stored_response::{StoredBody, StoredResponse, compressed_in_passing, etag_of};
+use crate::written::field_value;
 
 /// What a cache further down must tell apart in answers by the catalogue: the fields that our own
 /// key is made of. It takes the place of the origin's `Vary`, since whatever else that names was
@@ -95,7 +97,7 @@ pub(super) async fn stored(
 ) -> Response<Body> {
     let mut headers = stored.headers();
     if hand == Hand::Second {
-        headers.insert(AGE, HeaderValue::from(stored.freshness.age(now).as_secs()));
+        insert_age(&mut headers, &stored.freshness, now);
     }
     headers.append(CACHE_STATUS, status.to_value());
     if let Some(etag) = stored.body.etag() {
@@ -122,6 +124,12 @@ pub(super) async fn stored(
     finish(terms, stored.status, headers, body)
 }
 
+fn insert_age(headers: &mut HeaderMap, freshness: &Freshness, now: Timestamp) {
+    if let Some(age) = field_value(freshness.age(now).as_secs()) {
+        headers.insert(AGE, age);
+    }
+}
+
 /// An answer that is put together from pieces: with the fields of the one that has least freshness
 /// left, so that no cache further down keeps it for longer.
 pub(super) async fn pieces(
@@ -135,7 +143,7 @@ pub(super) async fn pieces(
     let first_to_end = pieces.iter().min_by_key(|piece| piece.freshness.ttl_seconds(now));
     let mut headers = first_to_end.map_or_else(HeaderMap::new, |piece| piece.headers());
     if let (Some(piece), Hand::Second) = (first_to_end, hand) {
-        headers.insert(AGE, HeaderValue::from(piece.freshness.age(now).as_secs()));
+        insert_age(&mut headers, &piece.freshness, now);
     }
     headers.append(CACHE_STATUS, status.to_value());
     headers.insert(VARY, VARIES_BY);

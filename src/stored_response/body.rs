@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::caching::accept_encoding::{Coding, Preferences};
 use crate::dependency::Id;
 use crate::operation::Decomposition;
+use crate::written::field_value;
 
 /// A body, plain and compressed.
 ///
@@ -189,8 +190,8 @@ pub fn etag_of(pieces: impl Iterator<Item = HeaderValue>) -> HeaderValue {
 }
 
 fn weak_etag(digest: u128) -> HeaderValue {
-    let tag = format!("W/\"{digest:032x}\"");
-    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("W/\"\""))
+    let tag = field_value(format_args!("W/\"{digest:032x}\""));
+    tag.unwrap_or(HeaderValue::from_static("W/\"\""))
 }
 
 #[cfg(test)]
