@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::io::Write;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -231,11 +232,22 @@ impl CacheKeyBuilder {
         Some(self)
     }
 
+    /// The same, of a value that is yet to be written.
+    #[must_use]
+    pub fn text(mut self, field: Field, value: impl fmt::Display) -> Option<Self> {
+        self = self.field(field, b"")?;
+        let begin = self.full.len();
+        write!(self.full, "{value}").ok()?;
+        let len = u32::try_from(self.full.len() - begin).ok()?;
+        self.full.get_mut(begin - size_of::<u32>()..begin)?.copy_from_slice(&len.to_le_bytes());
+        Some(self)
+    }
+
     /// Adds a field that may be absent.
     #[must_use]
-    pub fn optional(self, field: Field, value: Option<&str>) -> Option<Self> {
+    pub fn optional(self, field: Field, value: Option<impl AsRef<[u8]>>) -> Option<Self> {
         match value {
-            Some(value) => self.field(field, value.as_bytes()),
+            Some(value) => self.field(field, value.as_ref()),
             None => Some(self),
         }
     }

@@ -11,7 +11,8 @@ mod listed;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::cache_key::{CacheKey, CacheKeyBuilder, Field};
@@ -35,12 +36,12 @@ pub enum Partition {
     Token([u8; 16]),
 }
 
-impl Partition {
-    /// As the key holds it and `/explain` shows it. The digest is keyed: it tells no token.
-    fn as_key_part(self) -> String {
+/// As the key holds it and `/explain` shows it. The digest is keyed: it tells no token.
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Anonymous => "anonymous".to_owned(),
-            Self::Token(digest) => format!("token:{:032x}", u128::from_be_bytes(digest)),
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Token(digest) => write!(f, "token:{:032x}", u128::from_be_bytes(*digest)),
         }
     }
 }
@@ -88,11 +89,17 @@ pub struct Question {
 pub struct Forward {
     /// The request target, in canonical form.
     pub path_and_query: PathAndQuery,
-    /// The header fields that may be sent: those in the key, in canonical form, and those that
-    /// only trace.
-    pub headers: HeaderMap,
+    headers: KeyedHeaders,
     /// The body.
     pub body: Bytes,
+}
+
+impl Forward {
+    /// The header fields that may be sent: those in the key, in canonical form, and those that
+    /// only trace.
+    pub fn headers(&self) -> HeaderMap {
+        self.headers.to_map()
+    }
 }
 
 /// Why a request has no key. It passes.
@@ -165,7 +172,7 @@ impl Asked {
     pub fn read(input: QuestionInput<'_>) -> Result<Self, Unkeyable> {
         let reading = Reading::of(input)?;
         let decomposition = reading.input.operation.decomposition.as_ref();
-        let prefer = reading.headers.prefer.as_deref();
+        let prefer = reading.headers.prefer.as_ref();
         let answered_whole = reading.answered_whole();
         let max_items = decomposition.and_then(|decomposition| {
             listed::max_items(&reading.options, decomposition, prefer, answered_whole)
@@ -186,7 +193,7 @@ impl Asked {
                 stem,
                 max_items,
                 path_and_query: reading.path_and_query()?,
-                headers: reading.headers.forward,
+                headers: reading.headers,
                 dependencies: named.beside_list(),
                 is_of_now: body.is_of_now,
             };
@@ -248,7 +255,7 @@ impl<'a> Reading<'a> {
         let QuestionInput { operation, path, rules, now, body, .. } = &self.input;
         let mut named = Named::of(operation);
         named.add_path(path);
-        if let Some(oun) = &self.headers.oun {
+        if let Some(Ok(oun)) = self.headers.oun.as_ref().map(HeaderValue::to_str) {
             named.add_text(IdKind::OperatingUnit, oun);
         }
         let body_rules = BodyRules {
@@ -268,7 +275,7 @@ impl<'a> Reading<'a> {
             key: self.key(&body.canonical)?.finish(self.input.key_seed),
             forward: Forward {
                 path_and_query: self.path_and_query()?,
-                headers: self.headers.forward,
+                headers: self.headers,
                 body: body.forward,
             },
             dependencies: named.into_dependencies(),
@@ -288,19 +295,18 @@ impl<'a> Reading<'a> {
     fn key_with(&self, body: &[u8]) -> Option<CacheKeyBuilder> {
         let Self { input, options, headers } = self;
         let QuestionInput { service_root, operation, path, partition, .. } = input;
-        let operation = format!("{} {}", operation.method, operation.name);
         CacheKeyBuilder::with_capacity(Self::CAPACITY + body.len())
-            .field(Field::Origin, service_root.to_string().as_bytes())?
-            .optional(Field::Oun, headers.oun.as_deref())?
-            .optional(Field::Language, headers.language.as_deref())?
-            .field(Field::Metadata, headers.accept.as_bytes())?
-            .optional(Field::MaxVersion, headers.max_version.as_deref())?
-            .optional(Field::Version, headers.version.as_deref())?
-            .optional(Field::Prefer, headers.prefer.as_deref())?
-            .field(Field::Partition, partition.as_key_part().as_bytes())?
-            .field(Field::Operation, operation.as_bytes())?
-            .field(Field::Path, path.to_string().as_bytes())?
-            .field(Field::Query, options.to_string().as_bytes())?
+            .text(Field::Origin, service_root)?
+            .optional(Field::Oun, headers.oun.as_ref())?
+            .optional(Field::Language, headers.language.as_ref())?
+            .text(Field::Metadata, headers.accept)?
+            .optional(Field::MaxVersion, headers.max_version.as_ref())?
+            .optional(Field::Version, headers.version.as_ref())?
+            .optional(Field::Prefer, headers.prefer.as_ref())?
+            .text(Field::Partition, partition)?
+            .text(Field::Operation, format_args!("{} {}", operation.method, operation.name))?
+            .text(Field::Path, path)?
+            .text(Field::Query, options)?
             .field(Field::Body, body)
     }
 }

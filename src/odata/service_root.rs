@@ -1,7 +1,11 @@
 //! Where the origin's OData service begins.
 
+use std::fmt;
+
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
+
+use crate::written::written;
 
 /// A service root, such as `https://scu1234-rs.su.retail.dynamics.com/Commerce`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,13 +63,14 @@ impl ServiceRoot {
     }
 
     /// The request target of what lies below the root. `None` when it is too long to be one.
-    pub(crate) fn target(&self, below: &str) -> Option<PathAndQuery> {
-        PathAndQuery::try_from(format!("{}/{below}", self.path)).ok()
+    pub(crate) fn target(&self, below: impl fmt::Display) -> Option<PathAndQuery> {
+        let target = format_args!("{}/{below}", self.path);
+        written(target, |target| PathAndQuery::try_from(target).ok())
     }
 }
 
-impl std::fmt::Display for ServiceRoot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ServiceRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
     }
 }

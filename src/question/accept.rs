@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use http::HeaderValue;
+
 /// How much control information an answer carries (OData JSON Format 4.01 §3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Metadata {
@@ -76,6 +78,12 @@ fn read_range(range: &str) -> Option<(Rank, Option<Accepted>)> {
 }
 
 impl Accepted {
+    /// The canonical form as the value of a field.
+    pub(super) fn to_value(self) -> HeaderValue {
+        let media_type = HeaderValue::from_static(self.metadata.media_type());
+        HeaderValue::try_from(self.to_string()).unwrap_or(media_type)
+    }
+
     /// `None` when the parameter is not known.
     fn with(self, name: &str, value: &str) -> Option<Self> {
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
@@ -106,17 +114,21 @@ impl Metadata {
         let found = SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(value));
         found.map(|(_, metadata)| *metadata)
     }
+
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::None => "application/json;odata.metadata=none",
+            Self::Minimal => "application/json;odata.metadata=minimal",
+            Self::Full => "application/json;odata.metadata=full",
+            Self::Verbose => "application/json;odata=verbose",
+        }
+    }
 }
 
 /// The canonical form, as the key holds it and the origin is sent it.
 impl fmt::Display for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.metadata {
-            Metadata::None => "application/json;odata.metadata=none",
-            Metadata::Minimal => "application/json;odata.metadata=minimal",
-            Metadata::Full => "application/json;odata.metadata=full",
-            Metadata::Verbose => "application/json;odata=verbose",
-        })?;
+        f.write_str(self.metadata.media_type())?;
         if self.ieee754_compatible {
             f.write_str(";IEEE754Compatible=true")?;
         }

@@ -1,5 +1,7 @@
 //! The header fields of a request that select its answer, and those that may be passed on.
 
+use std::borrow::Cow;
+
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -31,17 +33,19 @@ const METHOD_OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-method-override"),
 ];
 
-/// The fields that are part of the key, in canonical form.
+/// The fields that are part of the key, in canonical form, and those that only trace. Each value is a
+/// copy: one of the request's own would hold on to all that was received with it.
 #[derive(Clone, Debug)]
 pub(super) struct KeyedHeaders {
-    pub(super) oun: Option<String>,
-    pub(super) language: Option<String>,
-    pub(super) accept: String,
-    pub(super) max_version: Option<String>,
-    pub(super) version: Option<String>,
-    pub(super) prefer: Option<String>,
-    /// Everything that is sent to the origin.
-    pub(super) forward: HeaderMap,
+    pub(super) oun: Option<HeaderValue>,
+    pub(super) language: Option<HeaderValue>,
+    pub(super) accept: Accepted,
+    pub(super) max_version: Option<HeaderValue>,
+    pub(super) version: Option<HeaderValue>,
+    pub(super) prefer: Option<HeaderValue>,
+    /// Whether a body is sent, which is JSON.
+    has_content: bool,
+    tracing: Vec<(HeaderName, HeaderValue)>,
 }
 
 pub(super) fn read(
@@ -58,24 +62,41 @@ pub(super) fn read(
     let accept = Accepted::read(joined(headers, &ACCEPT)?.as_deref()).ok_or(Unkeyable::Accept)?;
     let language = joined(headers, &ACCEPT_LANGUAGE)?;
     let language = language.map(|field| canonical_language(&field)).transpose()?;
-    let keyed = KeyedHeaders {
-        oun: single(headers, &OUN)?,
-        language: language.filter(|ranges| !ranges.is_empty()),
-        accept: accept.to_string(),
-        max_version: single(headers, &MAX_VERSION)?,
-        version: single(headers, &VERSION)?,
-        prefer: joined(headers, &PREFER)?,
-        forward: HeaderMap::new(),
-    };
-    let forward = keyed.forwarded(headers, method)?;
-    Ok(KeyedHeaders { forward, ..keyed })
+    let language = language.filter(|ranges| !ranges.is_empty());
+    let copied = |text: Option<&str>| text.map(value_of).transpose();
+    Ok(KeyedHeaders {
+        oun: copied(single(headers, &OUN)?)?,
+        language: language.map(value_of).transpose()?,
+        accept,
+        max_version: copied(single(headers, &MAX_VERSION)?)?,
+        version: copied(single(headers, &VERSION)?)?,
+        prefer: copied(joined(headers, &PREFER)?.as_deref())?,
+        has_content: *method == Method::POST,
+        tracing: TRACING.iter().filter_map(|traced| traced_by(headers, traced)).collect(),
+    })
+}
+
+fn value_of<T>(text: T) -> Result<HeaderValue, Unkeyable>
+where
+    HeaderValue: TryFrom<T>,
+{
+    HeaderValue::try_from(text).map_err(|_| Unkeyable::HeaderValue)
+}
+
+fn traced_by(
+    headers: &HeaderMap,
+    (name, max_bytes): &(HeaderName, usize),
+) -> Option<(HeaderName, HeaderValue)> {
+    let value = headers.get(name).filter(|value| is_harmless(value, *max_bytes))?;
+    Some((name.clone(), HeaderValue::from_bytes(value.as_bytes()).ok()?))
 }
 
 impl KeyedHeaders {
     /// The page size that is preferred (OData 4.01 §8.2.8.6): a page cuts an answer as `$top`
     /// does. None is a page without end, and one that cannot be read an empty page.
     pub(super) fn page_size(&self) -> usize {
-        let preferences = self.prefer.as_deref().unwrap_or_default().split(',');
+        let Some(prefer) = &self.prefer else { return usize::MAX };
+        let preferences = prefer.to_str().unwrap_or_default().split(',');
         let sizes = preferences.filter_map(|preference| {
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             let is_size = name.trim().to_ascii_lowercase().ends_with("maxpagesize");
@@ -84,30 +105,24 @@ impl KeyedHeaders {
         sizes.min().unwrap_or(usize::MAX)
     }
 
-    fn forwarded(&self, headers: &HeaderMap, method: &Method) -> Result<HeaderMap, Unkeyable> {
-        let mut forward = HeaderMap::with_capacity(16);
-        let fields = [
-            (OUN, self.oun.as_deref()),
-            (ACCEPT_LANGUAGE, self.language.as_deref()),
-            (ACCEPT, Some(&*self.accept)),
-            (MAX_VERSION, self.max_version.as_deref()),
-            (VERSION, self.version.as_deref()),
-            (PREFER, self.prefer.as_deref()),
-            (CONTENT_TYPE, (*method == Method::POST).then_some("application/json")),
-        ];
-        for (name, value) in fields {
-            if let Some(value) = value {
-                let value = HeaderValue::from_str(value).map_err(|_| Unkeyable::HeaderValue)?;
-                forward.insert(name, value);
-            }
+    /// All that is sent to the origin.
+    pub(super) fn to_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(16);
+        let accept = self.accept.to_value();
+        let json = HeaderValue::from_static("application/json");
+        for (name, value) in [
+            (OUN, self.oun.as_ref()),
+            (ACCEPT_LANGUAGE, self.language.as_ref()),
+            (ACCEPT, Some(&accept)),
+            (MAX_VERSION, self.max_version.as_ref()),
+            (VERSION, self.version.as_ref()),
+            (PREFER, self.prefer.as_ref()),
+            (CONTENT_TYPE, self.has_content.then_some(&json)),
+        ] {
+            headers.extend(value.map(|value| (name, value.clone())));
         }
-        for (name, max_bytes) in &TRACING {
-            let value = headers.get(name).filter(|value| is_harmless(value, *max_bytes));
-            if let Some(value) = value {
-                forward.insert(name, value.clone());
-            }
-        }
-        Ok(forward)
+        headers.extend(self.tracing.iter().cloned());
+        headers
     }
 }
 
@@ -123,25 +138,38 @@ fn check_content(headers: &HeaderMap, has_body: bool) -> Result<(), Unkeyable> {
     }
     match single(headers, &CONTENT_TYPE)? {
         None if !has_body => Ok(()),
-        Some(content_type) if is_plain_json(&content_type) => Ok(()),
+        Some(content_type) if is_plain_json(content_type) => Ok(()),
         _ => Err(Unkeyable::ContentType),
     }
 }
 
 /// The value of a field that may be there once.
-fn single(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Unkeyable> {
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Unkeyable> {
     let mut values = headers.get_all(name).iter();
     let first = values.next().map(text_of).transpose()?;
     if values.next().is_some() {
         return Err(Unkeyable::RepeatedHeader);
     }
-    Ok(first.map(|value| value.trim().to_owned()))
+    Ok(first.map(str::trim))
 }
 
 /// The values of a field that is a list, as one (RFC 9110 §5.3).
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Unkeyable> {
-    let values: Vec<&str> = headers.get_all(name).iter().map(text_of).collect::<Result<_, _>>()?;
-    Ok((!values.is_empty()).then(|| values.join(",").trim().to_owned()))
+fn joined<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<Cow<'h, str>>, Unkeyable> {
+    let mut values = headers.get_all(name).iter();
+    let Some(first) = values.next().map(text_of).transpose()? else { return Ok(None) };
+    let mut all = Cow::Borrowed(first.trim_start());
+    for value in values {
+        let all = all.to_mut();
+        all.push(',');
+        all.push_str(text_of(value)?);
+    }
+    Ok(Some(match all {
+        Cow::Borrowed(only) => only.trim_end().into(),
+        Cow::Owned(all) => all.trim().to_owned().into(),
+    }))
 }
 
 fn text_of(value: &HeaderValue) -> Result<&str, Unkeyable> {
@@ -151,10 +179,10 @@ fn text_of(value: &HeaderValue) -> Result<&str, Unkeyable> {
 /// Language ranges without white space, each in the case that RFC 5646 §2.1.1 recommends. Case
 /// never matters there, but not every server knows.
 fn canonical_language(field: &str) -> Result<String, Unkeyable> {
-    let mut ranges = Vec::new();
+    let mut canonical = String::with_capacity(field.len());
     for element in field.split(',') {
         let (range, weight) = match element.split_once(';') {
-            Some((range, weight)) => (range, Some(weight.trim().to_ascii_lowercase())),
+            Some((range, weight)) => (range, Some(weight.trim())),
             None => (element, None),
         };
         let range = range.trim();
@@ -163,31 +191,33 @@ fn canonical_language(field: &str) -> Result<String, Unkeyable> {
         }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'*';
         let is_weight =
-            |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b"q=.".contains(&b));
-        if !range.bytes().all(allowed) || !weight.as_deref().is_none_or(is_weight) {
+            |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b"qQ=.".contains(&b));
+        if !range.bytes().all(allowed) || !weight.is_none_or(is_weight) {
             return Err(Unkeyable::HeaderValue);
         }
-        let mut canonical = canonical_range(range);
+        if !canonical.is_empty() {
+            canonical.push(',');
+        }
+        push_range(&mut canonical, range);
         if let Some(weight) = weight {
             canonical.push(';');
-            canonical.push_str(&weight);
+            canonical.extend(weight.chars().map(|c| c.to_ascii_lowercase()));
         }
-        ranges.push(canonical);
     }
-    Ok(ranges.join(","))
+    Ok(canonical)
 }
 
-fn canonical_range(range: &str) -> String {
-    let lower = range.to_ascii_lowercase();
-    let subtags = lower.split('-').enumerate().map(|(at, subtag)| match subtag.len() {
-        2 if at > 0 => subtag.to_ascii_uppercase(),
-        4 if at > 0 => {
-            let (first, rest) = subtag.split_at(1);
-            first.to_ascii_uppercase() + rest
+fn push_range(canonical: &mut String, range: &str) {
+    for (at, subtag) in range.split('-').enumerate() {
+        if at > 0 {
+            canonical.push('-');
         }
-        _ => subtag.to_owned(),
-    });
-    subtags.collect::<Vec<_>>().join("-")
+        canonical.extend(subtag.chars().enumerate().map(|(i, c)| match subtag.len() {
+            2 if at > 0 => c.to_ascii_uppercase(),
+            4 if at > 0 && i == 0 => c.to_ascii_uppercase(),
+            _ => c.to_ascii_lowercase(),
+        }));
+    }
 }
 
 #[cfg(test)]
@@ -200,7 +230,7 @@ mod tests {
             let value = HeaderValue::from_bytes(value).unwrap();
             let headers = HeaderMap::from_iter([(name.clone(), value.clone())]);
             let read = read(&headers, &Method::GET, false).unwrap();
-            let forwarded = read.forward.get(name).cloned();
+            let forwarded = read.to_map().get(name).cloned();
             assert!(forwarded.as_ref().is_none_or(|forwarded| *forwarded == value));
             forwarded.is_some()
         };

@@ -8,9 +8,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::HeaderValue;
 use http::uri::PathAndQuery;
 
+use super::headers::KeyedHeaders;
 use super::{Forward, Named, Question};
 use crate::cache_key::{CacheKey, Field, KeyStem};
 use crate::dependency::{Id, RequestDependencies};
@@ -35,7 +36,7 @@ pub struct ListedQuestion {
     max_items: usize,
     body: BodyList,
     path_and_query: PathAndQuery,
-    headers: HeaderMap,
+    headers: KeyedHeaders,
     /// What it names beside its list.
     rest: RequestDependencies,
     is_of_now: bool,
@@ -56,7 +57,7 @@ pub(super) struct Rest<'a> {
     pub(super) stem: KeyStem,
     pub(super) max_items: usize,
     pub(super) path_and_query: PathAndQuery,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: KeyedHeaders,
     pub(super) dependencies: RequestDependencies,
     pub(super) is_of_now: bool,
 }
@@ -66,7 +67,7 @@ pub(super) struct Rest<'a> {
 pub(super) fn max_items(
     options: &QueryOptions,
     decomposition: &Decomposition,
-    prefer: Option<&str>,
+    prefer: Option<&HeaderValue>,
     answered_whole: usize,
 ) -> Option<usize> {
     let is_by_item = options.iter().all(|(name, value)| match name {

@@ -57,7 +57,7 @@ pub(super) fn request_of(
     *request.method_mut() = operation.method.clone();
     *request.uri_mut() = forward.path_and_query.clone().into();
     let headers = request.headers_mut();
-    headers.clone_from(&forward.headers);
+    *headers = forward.headers();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     // As received: canonical, so without the client's version (RFC 9110 §7.6.3 on loops).
     add_via(Version::HTTP_11, headers);
