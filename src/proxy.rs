@@ -48,7 +48,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use http::header::ORIGIN;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use again::{Again, AnsweredWith};
@@ -150,7 +150,8 @@ impl Proxy {
         if self.is_batch(&request) {
             return self.answer_batch(request, peer).await;
         }
-        let subject = match self.classify(&request) {
+        let target = request.uri().clone();
+        let subject = match self.classify(&request, &target) {
             Ok(subject) => subject,
             Err(detour) => return self.pass(whole(request), peer, None, detour).await,
         };
@@ -224,11 +225,15 @@ impl Proxy {
     }
 
     /// What the request is about: an operation of the catalogue, or a URL that it does not know.
-    fn classify(&self, request: &Request<Incoming>) -> Result<Subject, Detour> {
+    fn classify<'u>(
+        &self,
+        request: &Request<Incoming>,
+        target: &'u Uri,
+    ) -> Result<Subject<'u>, Detour> {
         if request.headers().contains_key(DEVICE_TOKEN) {
             return Err(Detour::DeviceToken);
         }
-        self.engine.classify(request.method(), request.uri())
+        self.engine.classify(request.method(), target)
     }
 
     async fn hit(

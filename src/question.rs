@@ -54,7 +54,7 @@ pub struct QuestionInput<'a> {
     /// The operation that the path and the method ask for.
     pub operation: &'a Arc<Operation>,
     /// The path below the service root.
-    pub path: ResourcePath,
+    pub path: ResourcePath<'a>,
     /// The query as it came.
     pub query: Option<&'a str>,
     /// The header fields as they came.
@@ -225,7 +225,7 @@ impl Question {
 /// A request of which all but the body is read.
 struct Reading<'a> {
     input: QuestionInput<'a>,
-    options: QueryOptions,
+    options: QueryOptions<'a>,
     headers: KeyedHeaders,
 }
 
@@ -285,7 +285,7 @@ impl<'a> Reading<'a> {
 
     fn path_and_query(&self) -> Result<PathAndQuery, Unkeyable> {
         let QuestionInput { service_root, path, .. } = &self.input;
-        service_root.target(&path.target(&self.options)).ok_or(Unkeyable::TooLong)
+        service_root.target(path.target(&self.options)).ok_or(Unkeyable::TooLong)
     }
 
     fn key(&self, body: &[u8]) -> Result<CacheKeyBuilder, Unkeyable> {
@@ -334,7 +334,7 @@ impl<'a> Named<'a> {
         Self { operation, ids, listed: Ids::default(), covers_descendants, names_card }
     }
 
-    fn add_path(&mut self, path: &ResourcePath) {
+    fn add_path(&mut self, path: &ResourcePath<'_>) {
         let kind = path.entity_set().and_then(IdKind::of_entity_set);
         match (path.key(), kind) {
             (Arguments::Key(literal), Some(kind)) => self.add_literal(kind, literal),
@@ -377,7 +377,7 @@ impl<'a> Named<'a> {
         IdKind::of_parameter(name)
     }
 
-    fn add_literal(&mut self, kind: IdKind, literal: &Literal) {
+    fn add_literal(&mut self, kind: IdKind, literal: &Literal<'_>) {
         for text in literal.readings() {
             self.add_text(kind, &text);
         }

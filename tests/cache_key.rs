@@ -53,7 +53,7 @@ struct Sent {
     body: Vec<u8>,
 }
 
-fn find(sent: &Sent) -> Option<(Arc<Operation>, ResourcePath)> {
+fn find(sent: &Sent) -> Option<(Arc<Operation>, ResourcePath<'_>)> {
     let path = sent.target.split('?').next()?;
     let path = ResourcePath::parse(ROOT.relative(path)?).ok()?;
     Some((CATALOGUE.find(&sent.method, &path)?.clone(), path))

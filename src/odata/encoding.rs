@@ -33,7 +33,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!');
 
 /// The canonical encoding of a path segment as it came.
-pub(super) fn of_path_segment(raw: &str) -> Result<String, UrlError> {
+pub(super) fn of_path_segment(raw: &str) -> Result<Cow<'_, str>, UrlError> {
     let text = decode(raw)?;
     if text.contains(['/', '\\']) {
         return Err(UrlError::EncodedSlash);
@@ -41,11 +41,14 @@ pub(super) fn of_path_segment(raw: &str) -> Result<String, UrlError> {
     if matches!(&*text, "" | "." | "..") {
         return Err(UrlError::Segment);
     }
-    Ok(utf8_percent_encode(&text, ENCODED).to_string())
+    Ok(encode(text))
 }
 
 /// The canonical encoding of a query option's name or value as it came.
-pub(super) fn of_query_part(raw: &str) -> Result<String, UrlError> {
+pub(super) fn of_query_part(raw: &str) -> Result<Cow<'_, str>, UrlError> {
+    if !raw.contains('+') {
+        return decode(raw).map(encode);
+    }
     let mut encoded = String::with_capacity(raw.len());
     for (i, piece) in raw.split('+').enumerate() {
         if i > 0 {
@@ -53,14 +56,24 @@ pub(super) fn of_query_part(raw: &str) -> Result<String, UrlError> {
         }
         encoded.extend(utf8_percent_encode(&decode(piece)?, ENCODED));
     }
-    Ok(encoded)
+    Ok(encoded.into())
 }
 
 /// What a canonical encoding says: two texts where a `+` may be itself or a space.
-pub(super) fn readings(canonical: &str) -> impl Iterator<Item = String> {
-    let decode = |encoded: &str| percent_decode_str(encoded).decode_utf8_lossy().into_owned();
-    let with_spaces = canonical.contains('+').then(|| decode(&canonical.replace('+', "%20")));
-    std::iter::once(decode(canonical)).chain(with_spaces)
+pub(super) fn readings(canonical: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    fn decode(encoded: &str) -> Cow<'_, str> {
+        percent_decode_str(encoded).decode_utf8_lossy()
+    }
+    let with_spaces =
+        canonical.contains('+').then(|| decode(&canonical.replace('+', "%20")).into_owned());
+    std::iter::once(decode(canonical)).chain(with_spaces.map(Cow::Owned))
+}
+
+fn encode(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => utf8_percent_encode(text, ENCODED).into(),
+        Cow::Owned(text) => utf8_percent_encode(&text, ENCODED).to_string().into(),
+    }
 }
 
 fn decode(raw: &str) -> Result<Cow<'_, str>, UrlError> {

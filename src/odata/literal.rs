@@ -1,19 +1,21 @@
 //! The values in key predicates and parameter lists.
 
+use std::borrow::Cow;
+
 use super::UrlError;
 use super::encoding::readings;
 
 /// A primitive value as it is written in a URL, in canonical encoding: `68719489871`, `'it''s'`,
 /// `null`. Lexemes are kept as they are; `1` and `1.0` differ.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Literal(Box<str>);
+pub struct Literal<'u>(Cow<'u, str>);
 
-impl Literal {
+impl<'u> Literal<'u> {
     /// Takes a whole value.
     ///
     /// # Errors
     /// [`UrlError::Literal`] when it is empty, its quotes do not match, or it is not primitive.
-    pub(super) fn new(canonical: &str) -> Result<Self, UrlError> {
+    pub(super) fn new(canonical: &'u str) -> Result<Self, UrlError> {
         // A JSON array or object: possible behind an alias, but no primitive value.
         if canonical.starts_with("%5B") || canonical.starts_with("%7B") {
             return Err(UrlError::Literal);
@@ -29,10 +31,15 @@ impl Literal {
     ///
     /// # Errors
     /// As [`Literal::new`].
-    pub(super) fn split_off(canonical: &str) -> Result<(Self, &str), UrlError> {
+    pub(super) fn split_off(canonical: &'u str) -> Result<(Self, &'u str), UrlError> {
         let len = lexeme_len(canonical).ok_or(UrlError::Literal)?;
         let (lexeme, rest) = canonical.split_at_checked(len).ok_or(UrlError::Literal)?;
         Ok((Self::new(lexeme)?, rest))
+    }
+
+    /// The same, of its own.
+    pub(super) fn into_owned(self) -> Literal<'static> {
+        Literal(self.0.into_owned().into())
     }
 
     /// The value as written, in canonical encoding.
@@ -47,13 +54,13 @@ impl Literal {
 
     /// A string's content or another value's lexeme, decoded: two where a `+` of a query may be
     /// itself or a space, none for `null`.
-    pub fn readings(&self) -> impl Iterator<Item = String> {
+    pub fn readings(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let content = self.0.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
         let readings = (&*self.0 != "null").then(|| readings(content.unwrap_or(&self.0)));
-        let unquote = move |text: String| {
-            if content.is_some() { text.replace("''", "'") } else { text }
-        };
-        readings.into_iter().flatten().map(unquote)
+        readings.into_iter().flatten().map(move |text| match content {
+            Some(_) if text.contains("''") => text.replace("''", "'").into(),
+            _ => text,
+        })
     }
 
     /// Whether every server reads the value the same way in a path. Servers are known to refuse

@@ -1,5 +1,6 @@
 //! The query of a URL.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::encoding::of_query_part;
@@ -7,38 +8,35 @@ use super::{Literal, UrlError};
 
 /// Query options in canonical encoding, sorted by name, each there once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct QueryOptions(Vec<(Box<str>, Option<Box<str>>)>);
+pub struct QueryOptions<'u>(Vec<(Cow<'u, str>, Option<Cow<'u, str>>)>);
 
 /// Retail Server answers no more than this at once, whatever `$top` says.
 const MAX_PAGE: usize = 1_000;
 
-impl QueryOptions {
+impl<'u> QueryOptions<'u> {
     /// Reads a query. Options whose names are among `ignored` (a trailing `*` there matches any
     /// rest) are dropped, unless they are OData's own (`$…`, `@…`).
     ///
     /// # Errors
     /// When an option is given twice (`$top` and `$TOP` and `top` are one), or the encoding cannot
     /// be read.
-    pub fn parse(query: Option<&str>, ignored: &[String]) -> Result<Self, UrlError> {
-        let mut options: Vec<(Box<str>, Option<Box<str>>)> = Vec::new();
+    pub fn parse(query: Option<&'u str>, ignored: &[String]) -> Result<Self, UrlError> {
+        let mut options: Vec<(Cow<'u, str>, Option<Cow<'u, str>>)> = Vec::new();
         for piece in query.unwrap_or_default().split('&').filter(|piece| !piece.is_empty()) {
             let (name, value) = match piece.split_once('=') {
-                Some((name, value)) => (of_name(name)?, Some(of_query_part(value)?.into())),
+                Some((name, value)) => (of_name(name)?, Some(of_query_part(value)?)),
                 None => (of_name(piece)?, None),
             };
             if !is_ignored(&name, ignored) {
-                options.push((name.into(), value));
+                options.push((name, value));
             }
         }
-        let fold = |name: &str| name.trim_start_matches('$').to_ascii_lowercase();
-        let mut names: Vec<String> = options.iter().map(|(name, _)| fold(name)).collect();
-        names.sort_unstable();
-        if names.is_sorted_by(|a, b| a < b) {
-            options.sort_unstable();
-            Ok(Self(options))
-        } else {
-            Err(UrlError::DuplicateOption)
+        options.sort_unstable_by(|(a, _), (b, _)| folded(a).cmp(folded(b)));
+        if !options.is_sorted_by(|(a, _), (b, _)| folded(a).lt(folded(b))) {
+            return Err(UrlError::DuplicateOption);
         }
+        options.sort_unstable();
+        Ok(Self(options))
     }
 
     /// The options in order: names and values in canonical encoding.
@@ -52,11 +50,11 @@ impl QueryOptions {
         let mut answered_whole = MAX_PAGE;
         for (name, value) in self.iter() {
             let number = || value.and_then(|value| value.parse::<usize>().ok());
-            match name.trim_start_matches('$').to_ascii_lowercase().as_str() {
-                "top" => answered_whole = answered_whole.min(number().unwrap_or(0)),
-                "skip" if number() == Some(0) => {}
-                "skip" | "skiptoken" => return 0,
-                _ => {}
+            let is = |known: &str| name.trim_start_matches('$').eq_ignore_ascii_case(known);
+            if is("top") {
+                answered_whole = answered_whole.min(number().unwrap_or(0));
+            } else if is("skip") && number() != Some(0) || is("skiptoken") {
+                return 0;
             }
         }
         answered_whole
@@ -71,13 +69,18 @@ impl QueryOptions {
     ///
     /// # Errors
     /// When it has none, or one that is not a primitive value.
-    pub(super) fn alias(&self, name: &str) -> Result<Literal, UrlError> {
+    pub(super) fn alias(&self, name: &str) -> Result<Literal<'u>, UrlError> {
         let value = self
+            .0
             .iter()
             .find(|(option, _)| option.strip_prefix('@') == Some(name))
-            .and_then(|(_, value)| value)
+            .and_then(|(_, value)| value.as_ref())
             .ok_or(UrlError::Alias)?;
-        match Literal::new(value) {
+        let literal = match value {
+            Cow::Borrowed(value) => Literal::new(value),
+            Cow::Owned(value) => Literal::new(value).map(Literal::into_owned),
+        };
+        match literal {
             Ok(literal) if literal.alias().is_none() => Ok(literal),
             _ => Err(UrlError::Alias),
         }
@@ -105,7 +108,7 @@ impl QueryOptions {
 }
 
 /// The options as they are sent, without a question mark.
-impl fmt::Display for QueryOptions {
+impl fmt::Display for QueryOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, value)) in self.iter().enumerate() {
             let separator = if i == 0 { "" } else { "&" };
@@ -119,8 +122,14 @@ impl fmt::Display for QueryOptions {
 }
 
 /// A name's first `=` would end it: `$skip%3D5` is an option of that name, and `$skip=5` is not.
-fn of_name(raw: &str) -> Result<String, UrlError> {
-    of_query_part(raw).map(|name| name.replace('=', "%3D"))
+fn of_name(raw: &str) -> Result<Cow<'_, str>, UrlError> {
+    let name = of_query_part(raw)?;
+    Ok(if name.contains('=') { name.replace('=', "%3D").into() } else { name })
+}
+
+/// What makes two names one.
+fn folded(name: &str) -> impl Iterator<Item = u8> {
+    name.trim_start_matches('$').bytes().map(|byte| byte.to_ascii_lowercase())
 }
 
 fn is_ignored(name: &str, ignored: &[String]) -> bool {

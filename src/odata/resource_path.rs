@@ -1,5 +1,6 @@
 //! The path of a URL below the service root.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::Method;
@@ -7,40 +8,41 @@ use http::Method;
 use super::encoding::of_path_segment;
 use super::{Literal, QueryOptions, UrlError, is_identifier};
 
-/// `[EntitySet[(key)]/]Operation[(parameters)]`.
+/// `[EntitySet[(key)]/]Operation[(parameters)]`. What came in canonical encoding is borrowed from the
+/// URL.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ResourcePath {
-    binding: Option<Segment>,
-    operation: Segment,
+pub struct ResourcePath<'u> {
+    binding: Option<Segment<'u>>,
+    operation: Segment<'u>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Segment {
-    name: Box<str>,
-    arguments: Arguments,
+struct Segment<'u> {
+    name: Cow<'u, str>,
+    arguments: Arguments<'u>,
 }
 
 /// What stands in a segment's parentheses.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Arguments {
+pub enum Arguments<'u> {
     /// There are no parentheses.
     Absent,
     /// A key of one part: `(68719489871)`, `('128')`.
-    Key(Literal),
+    Key(Literal<'u>),
     /// A compound key or a function's parameters, sorted by name; empty for `()`.
-    Named(Vec<(Box<str>, Literal)>),
+    Named(Vec<(Cow<'u, str>, Literal<'u>)>),
 }
 
 /// No operation has as many parameters.
 const MAX_ARGUMENTS: usize = 64;
 
-impl ResourcePath {
+impl<'u> ResourcePath<'u> {
     /// Reads the path below the service root, without a leading slash. It is decoded once, after
     /// it was taken apart at its slashes.
     ///
     /// # Errors
     /// What cannot be read, or could be read in two ways: see [`UrlError`].
-    pub fn parse(path_below_root: &str) -> Result<Self, UrlError> {
+    pub fn parse(path_below_root: &'u str) -> Result<Self, UrlError> {
         let mut segments = path_below_root.split('/').map(Segment::parse);
         let first = segments.next().ok_or(UrlError::Depth)??;
         let second = segments.next().transpose()?;
@@ -64,12 +66,12 @@ impl ResourcePath {
     }
 
     /// The key predicate of the entity set.
-    pub fn key(&self) -> &Arguments {
+    pub fn key(&self) -> &Arguments<'u> {
         self.binding.as_ref().map_or(&Arguments::Absent, |binding| &binding.arguments)
     }
 
     /// The parameters of the function.
-    pub fn parameters(&self) -> &Arguments {
+    pub fn parameters(&self) -> &Arguments<'u> {
         &self.operation.arguments
     }
 
@@ -88,8 +90,8 @@ impl ResourcePath {
     ///
     /// # Errors
     /// [`UrlError::Alias`] when an alias has no primitive value or is not used in the path alone.
-    pub fn resolve_aliases(&mut self, options: &mut QueryOptions) -> Result<(), UrlError> {
-        let mut used = Vec::new();
+    pub fn resolve_aliases(&mut self, options: &mut QueryOptions<'u>) -> Result<(), UrlError> {
+        let mut used: Vec<Box<str>> = Vec::new();
         let mut sent = 0;
         let segments = self.binding.iter_mut().chain([&mut self.operation]);
         for literal in segments.flat_map(Segment::literals_mut) {
@@ -109,30 +111,30 @@ impl ResourcePath {
     /// The request target below the service root: the path and the query options. Values that a
     /// path cannot carry safely go through aliases `@p1`, `@p2`, …, whichever way they came, so
     /// the result depends on the question alone. Aliases must have been resolved.
-    pub fn target(&self, options: &QueryOptions) -> String {
-        let mut aliases = Vec::new();
-        let mut target = String::new();
-        if let Some(binding) = &self.binding {
-            binding.write(&mut target, &mut aliases);
-            target.push('/');
-        }
-        self.operation.write(&mut target, &mut aliases);
-        let mut separator = '?';
-        if !options.is_empty() {
-            target.push(separator);
-            target.push_str(&options.to_string());
-            separator = '&';
-        }
-        for (i, value) in aliases.iter().enumerate() {
-            target.push_str(&format!("{separator}@{}={}", alias_sent(i + 1), value.as_str()));
-            separator = '&';
-        }
-        target
+    pub fn target(&self, options: &QueryOptions<'_>) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let mut aliases = Vec::new();
+            if let Some(binding) = &self.binding {
+                binding.write(f, &mut aliases)?;
+                f.write_str("/")?;
+            }
+            self.operation.write(f, &mut aliases)?;
+            let mut separator = '?';
+            if !options.is_empty() {
+                write!(f, "{separator}{options}")?;
+                separator = '&';
+            }
+            for (i, value) in aliases.iter().enumerate() {
+                write!(f, "{separator}@{}={}", alias_sent(i + 1), value.as_str())?;
+                separator = '&';
+            }
+            Ok(())
+        })
     }
 }
 
 /// The path with every value in its place, in canonical encoding: the form for the key.
-impl fmt::Display for ResourcePath {
+impl fmt::Display for ResourcePath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(binding) = &self.binding {
             write!(f, "{binding}/")?;
@@ -141,7 +143,7 @@ impl fmt::Display for ResourcePath {
     }
 }
 
-impl fmt::Display for Segment {
+impl fmt::Display for Segment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
         match &self.arguments {
@@ -159,12 +161,18 @@ impl fmt::Display for Segment {
     }
 }
 
-impl Segment {
-    fn parse(raw: &str) -> Result<Self, UrlError> {
-        let canonical = of_path_segment(raw)?;
+impl<'u> Segment<'u> {
+    fn parse(raw: &'u str) -> Result<Self, UrlError> {
+        match of_path_segment(raw)? {
+            Cow::Borrowed(canonical) => Self::read(canonical),
+            Cow::Owned(canonical) => Segment::read(&canonical).map(Segment::into_owned),
+        }
+    }
+
+    fn read(canonical: &'u str) -> Result<Self, UrlError> {
         let (name, rest) = match canonical.find('(') {
             Some(at) => canonical.split_at(at),
-            None => (&*canonical, ""),
+            None => (canonical, ""),
         };
         if !is_identifier(name) {
             return Err(UrlError::Name);
@@ -177,7 +185,20 @@ impl Segment {
         Ok(Self { name: name.into(), arguments })
     }
 
-    fn literals_mut(&mut self) -> impl Iterator<Item = &mut Literal> {
+    fn into_owned(self) -> Segment<'static> {
+        let owned = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
+        let arguments = match self.arguments {
+            Arguments::Absent => Arguments::Absent,
+            Arguments::Key(value) => Arguments::Key(value.into_owned()),
+            Arguments::Named(arguments) => {
+                let named = arguments.into_iter();
+                Arguments::Named(named.map(|(name, v)| (owned(name), v.into_owned())).collect())
+            }
+        };
+        Segment { name: owned(self.name), arguments }
+    }
+
+    fn literals_mut(&mut self) -> impl Iterator<Item = &mut Literal<'u>> {
         let (key, named) = match &mut self.arguments {
             Arguments::Absent => (None, None),
             Arguments::Key(value) => (Some(value), None),
@@ -186,32 +207,33 @@ impl Segment {
         key.into_iter().chain(named.into_iter().flatten())
     }
 
-    fn write<'a>(&'a self, target: &mut String, aliases: &mut Vec<&'a Literal>) {
-        let mut write_value = |target: &mut String, value: &'a Literal| {
+    fn write<'a>(
+        &'a self,
+        f: &mut fmt::Formatter<'_>,
+        aliases: &mut Vec<&'a Literal<'u>>,
+    ) -> fmt::Result {
+        let mut write_value = |f: &mut fmt::Formatter<'_>, value: &'a Literal<'u>| {
             if value.is_safe_in_path() {
-                target.push_str(value.as_str());
+                f.write_str(value.as_str())
             } else {
                 aliases.push(value);
-                target.push('@');
-                target.push_str(&alias_sent(aliases.len()));
+                write!(f, "@{}", alias_sent(aliases.len()))
             }
         };
-        target.push_str(&self.name);
+        f.write_str(&self.name)?;
         match &self.arguments {
-            Arguments::Absent => {}
+            Arguments::Absent => Ok(()),
             Arguments::Key(value) => {
-                target.push('(');
-                write_value(target, value);
-                target.push(')');
+                f.write_str("(")?;
+                write_value(f, value)?;
+                f.write_str(")")
             }
             Arguments::Named(arguments) => {
                 for (i, (name, value)) in arguments.iter().enumerate() {
-                    target.push(if i == 0 { '(' } else { ',' });
-                    target.push_str(name);
-                    target.push('=');
-                    write_value(target, value);
+                    write!(f, "{}{name}=", if i == 0 { '(' } else { ',' })?;
+                    write_value(f, value)?;
                 }
-                target.push_str(if arguments.is_empty() { "()" } else { ")" });
+                f.write_str(if arguments.is_empty() { "()" } else { ")" })
             }
         }
     }
@@ -223,8 +245,8 @@ fn alias_sent(number: usize) -> String {
 }
 
 /// Reads what follows an opening parenthesis, up to the closing one at the segment's end.
-fn read_arguments(list: &str) -> Result<Arguments, UrlError> {
-    let mut named: Vec<(Box<str>, Literal)> = Vec::new();
+fn read_arguments(list: &str) -> Result<Arguments<'_>, UrlError> {
+    let mut named: Vec<(Cow<'_, str>, Literal<'_>)> = Vec::new();
     let mut rest = list;
     loop {
         let Some((name, value)) = split_name(rest) else {
@@ -264,7 +286,7 @@ mod tests {
         let mut path = ResourcePath::parse(path)?;
         let mut options = QueryOptions::parse(Some(query), &[])?;
         path.resolve_aliases(&mut options)?;
-        Ok((path.to_string(), path.target(&options)))
+        Ok((path.to_string(), path.target(&options).to_string()))
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Catalogue {
     }
 
     /// Whether the operator has taken this operation out: then it passes, under any policy.
-    pub fn has_withdrawn(&self, path: &ResourcePath) -> bool {
+    pub fn has_withdrawn(&self, path: &ResourcePath<'_>) -> bool {
         let operation = path.operation();
         match path.entity_set() {
             Some(set) => self.withdrawn.contains(&*format!("{set}/{operation}")),
@@ -123,7 +123,7 @@ impl Catalogue {
     }
 
     /// The operation that a request asks for. A HEAD is looked up as the GET it stands for.
-    pub fn find(&self, method: &Method, path: &ResourcePath) -> Option<&Arc<Operation>> {
+    pub fn find(&self, method: &Method, path: &ResourcePath<'_>) -> Option<&Arc<Operation>> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         self.by_name
             .get(path.operation())?

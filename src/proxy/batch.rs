@@ -183,15 +183,15 @@ impl Proxy {
         request.headers_mut().extend(host.map(|host| (HOST, host)));
         // A part of a batch is not compressed.
         request.headers_mut().remove(ACCEPT_ENCODING);
-        let Ok(Subject::Call(call)) = engine.classify(request.method(), request.uri()) else {
-            return None;
-        };
-        if call.operation.method != *request.method() {
-            return None;
-        }
-        let asker = engine.identify(request.headers(), call.operation.identity).ok()?;
         let terms = Terms::of(&request, engine.config.limits.ranges);
         let (head, ()) = request.into_parts();
+        let Ok(Subject::Call(call)) = engine.classify(&head.method, &head.uri) else {
+            return None;
+        };
+        if call.operation.method != head.method {
+            return None;
+        }
+        let asker = engine.identify(&head.headers, call.operation.identity).ok()?;
         let task = engine.task(call, &head, &part.body, asker, peer).ok()?;
         Some(Read { item, task, terms })
     }

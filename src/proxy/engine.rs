@@ -133,7 +133,7 @@ impl Engine {
     ///
     /// # Errors
     /// Says why it is to pass.
-    pub fn classify(&self, method: &Method, target: &Uri) -> Result<Subject, Detour> {
+    pub fn classify<'u>(&self, method: &Method, target: &'u Uri) -> Result<Subject<'u>, Detour> {
         let below = self.service_root.relative(target.path());
         let path = below.and_then(|below| ResourcePath::parse(below).ok());
         if let Some(path) = path {

@@ -30,14 +30,14 @@ use crate::server::Peer;
 
 /// What a request is about.
 #[derive(Clone, Debug)]
-pub enum Subject {
+pub enum Subject<'u> {
     /// An operation of the catalogue.
-    Call(Call),
+    Call(Call<'u>),
     /// A URL that the catalogue does not know, under the policy that stores such.
     Resource,
 }
 
-impl Subject {
+impl Subject<'_> {
     /// The operation, where there is one.
     pub const fn operation(&self) -> Option<&Arc<Operation>> {
         match self {
@@ -49,11 +49,11 @@ impl Subject {
 
 /// A request that the catalogue knows.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct Call<'u> {
     /// The operation that it calls.
     pub operation: Arc<Operation>,
     /// The path by which it does.
-    pub path: ResourcePath,
+    pub path: ResourcePath<'u>,
 }
 
 /// What a request comes to.
@@ -230,7 +230,7 @@ impl Unkeyed {
 /// Reads the errand off a request.
 pub(super) async fn read(
     engine: &Engine,
-    subject: Subject,
+    subject: Subject<'_>,
     request: Request<Incoming>,
     peer: Peer,
 ) -> Result<Task, Unkeyed> {
@@ -300,7 +300,7 @@ impl Engine {
     /// Says why that is nothing that could be stored.
     pub fn task(
         &self,
-        call: Call,
+        call: Call<'_>,
         head: &Parts,
         body: &Bytes,
         asker: Asker,

@@ -65,7 +65,7 @@ pub(super) struct Rest<'a> {
 /// How many items such a question's answer can show, as far as options and preferences tell; `None`
 /// where it is not certain that its answer comes apart.
 pub(super) fn max_items(
-    options: &QueryOptions,
+    options: &QueryOptions<'_>,
     decomposition: &Decomposition,
     prefer: Option<&HeaderValue>,
     answered_whole: usize,

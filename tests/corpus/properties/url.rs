@@ -11,18 +11,18 @@ const MAX_TARGET_BYTES: usize = 65_534;
 
 /// A URL as it is understood, what the key holds of it, and the target that is sent for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Forms {
-    meaning: (ResourcePath, QueryOptions),
+struct Forms<'t> {
+    meaning: (ResourcePath<'t>, QueryOptions<'t>),
     key: (String, String),
     target: String,
 }
 
-fn forms(target: &str) -> Option<Result<Forms, UrlError>> {
+fn forms(target: &str) -> Option<Result<Forms<'_>, UrlError>> {
     let (path, query) = split_target(target);
     Some(read(ROOT.relative(path)?, query))
 }
 
-fn read(below_root: &str, query: Option<&str>) -> Result<Forms, UrlError> {
+fn read<'t>(below_root: &'t str, query: Option<&'t str>) -> Result<Forms<'t>, UrlError> {
     let mut path = ResourcePath::parse(below_root)?;
     let mut options = QueryOptions::parse(query, &RULES.ignored_query_options)?;
     path.resolve_aliases(&mut options)?;
@@ -37,7 +37,7 @@ fn read(below_root: &str, query: Option<&str>) -> Result<Forms, UrlError> {
 pub fn url(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let targets: Vec<&str> = text.split('\n').take(4).collect();
-    let all: Vec<Option<Forms>> =
+    let all: Vec<Option<Forms<'_>>> =
         targets.iter().map(|target| forms(target).and_then(Result::ok)).collect();
     for (target, forms) in targets.iter().zip(&all) {
         if let Some(forms) = forms {
