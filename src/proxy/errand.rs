@@ -338,8 +338,9 @@ impl Engine {
         if let Some(root) = &self.config.storefront.public_root {
             return root.to_string().trim_end_matches('/').into();
         }
-        let base = forwarded::client_base(&self.config.forwarded, peer, head).unwrap_or_default();
-        format!("{base}{}", self.service_root.path()).into()
+        let path = self.service_root.path();
+        let root = forwarded::client_root(&self.config.forwarded, peer, head, path);
+        root.map_or_else(|| path.into(), Into::into)
     }
 }
 

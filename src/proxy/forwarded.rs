@@ -23,9 +23,14 @@ pub fn is_trusted(rules: &config::Forwarded, peer: IpAddr) -> bool {
     rules.trusted.iter().any(|network| network.contains(&peer))
 }
 
-/// The scheme and authority that the client used, as far as this node can know: what a trusted
-/// peer forwards, else what the request itself names. `None` where it names no authority.
-pub fn client_base(rules: &config::Forwarded, peer: Peer, request: &Parts) -> Option<String> {
+/// The scheme and authority that the client used, as far as this node can know, and this path: what a
+/// trusted peer forwards, else what the request itself names. `None` where it names no authority.
+pub fn client_root(
+    rules: &config::Forwarded,
+    peer: Peer,
+    request: &Parts,
+    path: &str,
+) -> Option<String> {
     let told = |name: HeaderName| {
         let said = is_trusted(rules, peer.ip()).then(|| request.headers.get(name))??;
         // Several proxies may each have added theirs; the first is the one nearest the client.
@@ -38,7 +43,7 @@ pub fn client_base(rules: &config::Forwarded, peer: Peer, request: &Parts) -> Op
     };
     let authority = told(X_FORWARDED_HOST).or_else(|| host(request))?;
     let authority: http::uri::Authority = authority.parse().ok()?;
-    Some(format!("{scheme}://{authority}"))
+    Some([scheme, "://", authority.as_str(), path].concat())
 }
 
 /// Sets the forwarding fields of a request that goes on to the origin. To be called while
@@ -238,9 +243,9 @@ mod tests {
         );
         // Its own client came to it in the clear, however it came here.
         let told = request(&[("host", "shop.example"), ("x-forwarded-proto", "http")]);
-        let base = |trusted| client_base(&rules(trusted), over_tls, &told);
-        assert_eq!(base(&[]).as_deref(), Some("https://shop.example"));
-        assert_eq!(base(&["10.0.0.0/8"]).as_deref(), Some("http://shop.example"));
+        let base = |trusted| client_root(&rules(trusted), over_tls, &told, "/Root");
+        assert_eq!(base(&[]).as_deref(), Some("https://shop.example/Root"));
+        assert_eq!(base(&["10.0.0.0/8"]).as_deref(), Some("http://shop.example/Root"));
         assert!(
             applied(&rules(&["10.0.0.0/8"]), over_tls, told)
                 .contains(&"x-forwarded-proto: http".to_owned())
@@ -251,11 +256,14 @@ mod tests {
     fn the_clients_base_is_what_a_trusted_proxy_saw() {
         let told = request(&CLAIMS);
         assert_eq!(
-            client_base(&rules(&["10.0.0.0/8"]), peer(), &told).as_deref(),
+            client_root(&rules(&["10.0.0.0/8"]), peer(), &told, "").as_deref(),
             Some("https://www.shop.example")
         );
-        assert_eq!(client_base(&rules(&[]), peer(), &told).as_deref(), Some("http://shop.example"));
-        assert_eq!(client_base(&rules(&[]), peer(), &request(&[])), None);
-        assert_eq!(client_base(&rules(&[]), peer(), &request(&[("host", "a b/c")])), None);
+        assert_eq!(
+            client_root(&rules(&[]), peer(), &told, "").as_deref(),
+            Some("http://shop.example")
+        );
+        assert_eq!(client_root(&rules(&[]), peer(), &request(&[]), ""), None);
+        assert_eq!(client_root(&rules(&[]), peer(), &request(&[("host", "a b/c")]), ""), None);
     }
 }
