@@ -309,15 +309,15 @@ async fn forget_old_purges(purger: Purger, clock: Clock) {
 }
 
 impl Handler for Proxy {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
-        Self::handle(self, request, peer).await
+    async fn handle(&self, request: Request<Incoming>, peer: Peer, may_repeat: bool) -> Answer {
+        Self::handle(self, request, peer, may_repeat).await
     }
 }
 
 struct IngestHandler(Arc<Ingest>);
 
 impl Handler for IngestHandler {
-    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, _: Peer, _: bool) -> Answer {
         whole(self.0.respond(request).await)
     }
 }
@@ -325,7 +325,7 @@ impl Handler for IngestHandler {
 struct ControlHandler(Arc<Control>);
 
 impl Handler for ControlHandler {
-    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, _: Peer, _: bool) -> Answer {
         whole(self.0.respond(request).await)
     }
 }

@@ -121,8 +121,8 @@ impl Proxy {
         Self { engine, origin, fetcher, counts }
     }
 
-    /// Answers one request of a storefront.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+    /// Answers one request of a storefront, and tells how to give a hit again where that `may_repeat`.
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer, may_repeat: bool) -> Answer {
         let started = self.engine.clock.monotonic();
         let web_origin = request.headers().get(ORIGIN).cloned();
         let method = request.method().clone();
@@ -139,7 +139,10 @@ impl Proxy {
         let (operation, served) = (answered.operation.as_deref(), answered.served);
         self.counts.count(operation, served, took);
         tell(&method, operation, served, answered.response.status(), took);
-        let repeat = Again::of(self, &method, &mut answered);
+        let repeat = match may_repeat {
+            true => Again::of(self, &method, &mut answered),
+            false => None,
+        };
         Answer { response: answered.response, repeat }
     }
 

@@ -93,8 +93,14 @@ impl From<Response<Body>> for Answer {
 
 /// What answers requests. Each worker makes its own, which never leaves the worker's thread.
 pub trait Handler: 'static {
-    /// Answers one request. Dropped unfinished when the client goes away.
-    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Answer>;
+    /// Answers one request, and tells how to give the answer again where that `may_repeat`. Dropped
+    /// unfinished when the client goes away.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        may_repeat: bool,
+    ) -> impl Future<Output = Answer>;
 }
 
 /// Where and how to serve.

@@ -35,7 +35,7 @@ struct Passer {
 }
 
 impl Handler for Passer {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer, _: bool) -> Answer {
         if let Some(answer) = pass::answer_here(&request) {
             return answer.into();
         }

@@ -67,7 +67,7 @@ impl Drop for OnDrop {
 }
 
 impl Handler for Stage {
-    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Answer {
+    async fn handle(&self, request: Request<Incoming>, _: Peer, _: bool) -> Answer {
         let text = match request.uri().path() {
             "/gate" => {
                 let mut dropped = OnDrop(Some(Arc::clone(&self.dropped)));

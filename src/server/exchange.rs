@@ -38,7 +38,7 @@ pub(super) async fn answer<H: Handler>(
     } else if !entrance::admits(&request) {
         refused().into()
     } else {
-        handler.handle(request, peer).await
+        handler.handle(request, peer, recorder.may_keep()).await
     };
     recorder.answered(&response, repeat);
     response.map(|body| CountedBody::new(body, running))

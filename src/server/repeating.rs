@@ -131,6 +131,13 @@ impl Recorder {
         Self { repeats, connection, place: RefCell::new(place) }
     }
 
+    /// Whether the answer to the request that is under way may be kept, to be given again.
+    pub(super) fn may_keep(&self) -> bool {
+        let place = self.place.borrow();
+        let Place::Within(under) = &*place else { return false };
+        under.length.is_some_and(|length| length <= MAX_REQUEST_BYTES)
+    }
+
     /// The handler has answered the request that is under way.
     pub(super) fn answered(&self, response: &Response<Body>, repeat: Option<Rc<dyn Repeat>>) {
         let Place::Within(under) = &mut *self.place.borrow_mut() else { return };

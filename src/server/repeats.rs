@@ -103,11 +103,15 @@ impl Known {
         repeat: Rc<dyn Repeat>,
     ) -> Option<Self> {
         const OF_THE_CONNECTION: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
+        /// Ordinary heads fit without growing.
+        const HEAD_BYTES: usize = 1024;
         if !headers.contains_key(DATE) {
             return None;
         }
         let reason = status.canonical_reason().unwrap_or_default();
-        let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        // Writing to a Vec cannot fail.
+        let _ = write!(head, "HTTP/1.1 {} {reason}\r\n", status.as_u16());
         for (name, value) in headers {
             if OF_THE_CONNECTION.contains(name) || repeat.writes(name) {
                 continue;
@@ -117,7 +121,6 @@ impl Known {
             }
         }
         if let Some(length) = body_bytes {
-            // Writing to a Vec cannot fail.
             let _ = write!(head, "content-length: {length}\r\n");
         }
         Some(Self { head: head.into(), repeat })
