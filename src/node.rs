@@ -309,8 +309,13 @@ async fn forget_old_purges(purger: Purger, clock: Clock) {
 }
 
 impl Handler for Proxy {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer, may_repeat: bool) -> Answer {
-        Self::handle(self, request, peer, may_repeat).await
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        may_repeat: bool,
+    ) -> impl Future<Output = Answer> {
+        Self::handle(self, request, peer, may_repeat)
     }
 }
 

@@ -146,25 +146,27 @@ impl Proxy {
         Answer { response: answered.response, repeat }
     }
 
+    /// Boxed is what is no hit of one answer: every request, and every connection's task, would be as
+    /// large as the largest needs it.
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answered {
         if let Some(answered) = self.receive(&request) {
             return answered;
         }
         if self.is_batch(&request) {
-            return self.answer_batch(request, peer).await;
+            return Box::pin(self.answer_batch(request, peer)).await;
         }
         let target = request.uri().clone();
         let subject = match self.classify(&request, &target) {
             Ok(subject) => subject,
-            Err(detour) => return self.pass(whole(request), peer, None, detour).await,
+            Err(detour) => return Box::pin(self.pass(whole(request), peer, None, detour)).await,
         };
         let terms = Terms::of(&request, self.engine.config.limits.ranges);
         let operation = subject.operation().cloned();
         match errand::read(&self.engine, subject, request, peer).await {
             Ok(Task::One(errand)) => self.answer_one(&errand, &terms).await,
-            Ok(Task::Listed(listed)) => self.answer_list(listed, &terms).await,
+            Ok(Task::Listed(listed)) => Box::pin(self.answer_list(listed, &terms)).await,
             Err(Unkeyed::Pass(request, detour)) => {
-                self.pass(*request, peer, operation, detour).await
+                Box::pin(self.pass(*request, peer, operation, detour)).await
             }
             Err(Unkeyed::Fail(error)) => refused(operation, error),
         }
@@ -175,9 +177,9 @@ impl Proxy {
         match self.serve(errand, terms, self.engine.look_up(errand), Served::Hit).await {
             Ok(answered) => answered,
             Err(_) if errand.directives().only_if_cached => {
-                self.only_if_cached(errand, terms).await
+                Box::pin(self.only_if_cached(errand, terms)).await
             }
-            Err(lookup) => self.fetch(errand, terms, lookup).await,
+            Err(lookup) => Box::pin(self.fetch(errand, terms, lookup)).await,
         }
     }
 
