@@ -47,6 +47,9 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// Dead letters listed when the request does not say how many.
 const DEFAULT_LETTERS: usize = 100;
 
+/// By whom a purge is counted that is asked for here.
+const OPERATOR: &str = "operator";
+
 /// What the control endpoint shows and moves.
 pub struct Node {
     /// Where purges go.
@@ -180,7 +183,9 @@ impl Resource {
 
 impl Control {
     /// The endpoint of a node.
-    pub const fn new(node: Node) -> Self {
+    pub fn new(node: Node) -> Self {
+        // So that it can be watched before the first.
+        node.metrics.purges.with_label_values(&[OPERATOR]);
         Self(node)
     }
 
@@ -223,7 +228,8 @@ impl Control {
     }
 
     fn metrics(&self) -> Answer {
-        let Node { purger, metrics, on_scrape, .. } = &self.0;
+        let Node { purger, metrics, on_scrape, readiness, .. } = &self.0;
+        metrics.ready.set(readiness.reasons().is_empty().into());
         let plane = purger.plane();
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         metrics.purge_applied_sequence.set(gauge(plane.stamp().sequence.as_u64()));
@@ -297,7 +303,7 @@ impl Control {
         request.deduplicate();
         let stamp = self.0.purger.purge(&request).await.map_err(Refusal::Unacknowledged)?;
         let sequence = stamp.sequence.as_u64();
-        self.0.metrics.purges.with_label_values(&["operator"]).inc();
+        self.0.metrics.purges.with_label_values(&[OPERATOR]).inc();
         self.0.metrics.purged_tags.inc_by(u64::try_from(request.len()).unwrap_or(u64::MAX));
         tracing::info!(
             hard = request.hard.len(),

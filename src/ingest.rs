@@ -107,6 +107,10 @@ impl Ingest {
         clock: Clock,
     ) -> Result<Self, CredentialError> {
         let authenticator = Authenticator::new(&settings)?;
+        // So that they can be watched before the first of each.
+        for reason in Refusal::REASONS {
+            metrics.ingest_refused.with_label_values(&[reason]);
+        }
         let schedule = Schedule::start(purger.clone(), clock.clone(), metrics.clone(), &settings);
         // A signature that came from ahead verifies for twice the tolerance, in whole seconds.
         let replayable_for =

@@ -42,6 +42,8 @@ const REDIS_SECONDS: &[f64] = &[
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// 1 where `/ready` says so.
+    pub ready: IntGauge,
     /// Requests by operation, class and result.
     pub requests: PerWorker<CounterVec>,
     /// Time from a request's head to its answer's head, by result.
@@ -84,6 +86,8 @@ pub struct Metrics {
     pub gate_throttled_seconds: IntGauge,
     /// Bytes of stored responses, by tier.
     pub stored_bytes: IntGaugeVec,
+    /// What [`Self::stored_bytes`] may come to, by tier.
+    pub stored_bytes_limit: IntGaugeVec,
     /// Stored responses, by tier.
     pub stored_entries: IntGaugeVec,
     /// Stored responses removed by capacity or time, by tier and cause.
@@ -126,6 +130,8 @@ pub struct Metrics {
     pub purge_lineages_entered: Counter,
     /// Tags whose last purge is remembered.
     pub purge_remembered_tags: IntGauge,
+    /// How many there may be, before everything is purged instead.
+    pub purge_remembered_tags_limit: IntGauge,
     /// Purges waiting for their `effectiveAt`, or for their gathering span to end.
     pub purges_scheduled: IntGauge,
     /// Events that no rule knew what to do with, by reason.
@@ -134,12 +140,17 @@ pub struct Metrics {
     pub dead_letters_kept: IntGauge,
     /// Open connections, by listener.
     pub connections: IntGaugeVec,
+    /// How many there may be, by listener.
+    pub connections_limit: IntGaugeVec,
     /// Connections closed by a limit, by listener and limit.
     pub connections_closed: CounterVec,
     /// TLS handshakes that came to nothing, by listener.
     pub tls_handshake_failures: CounterVec,
     /// Changes of TLS files, by listener and outcome.
     pub tls_reloads: CounterVec,
+    /// 1 where the TLS files are as those in use were, 0 where they were changed into something of no
+    /// use, by listener.
+    pub tls_files_usable: IntGaugeVec,
     /// When the certificate that is in use ends, in seconds since the Unix epoch, by listener.
     pub tls_certificate_expiry: IntGaugeVec,
     /// Tasks that ended in a panic: each is a bug.
@@ -157,6 +168,7 @@ impl Metrics {
             declare.gauges("build_info", "Always 1; the label tells the version", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
+            ready: declare.gauge("ready", "1 where the node should be sent requests, else 0")?,
             requests: declare.counters_per_worker(
                 "requests_total",
                 "Storefront requests by catalogue operation, its class and how they were answered",
@@ -246,6 +258,11 @@ impl Metrics {
                 "What is left of the time for which the origin asked to be left alone",
             )?,
             stored_bytes: declare.gauges("stored_bytes", "Bytes of stored responses", &["tier"])?,
+            stored_bytes_limit: declare.gauges(
+                "stored_bytes_limit",
+                "What the bytes of stored responses may come to",
+                &["tier"],
+            )?,
             stored_entries: declare.gauges("stored_entries", "Stored responses", &["tier"])?,
             evictions: declare.counters(
                 "evictions_total",
@@ -331,6 +348,10 @@ impl Metrics {
             )?,
             purge_remembered_tags: declare
                 .gauge("purge_remembered_tags", "Tags whose last purge is remembered")?,
+            purge_remembered_tags_limit: declare.gauge(
+                "purge_remembered_tags_limit",
+                "How many tags may be remembered, before everything is purged instead",
+            )?,
             purges_scheduled: declare
                 .gauge("purges_scheduled", "Purges that wait for their moment")?,
             dead_letters: declare.counters(
@@ -343,6 +364,11 @@ impl Metrics {
                 "Dead letters kept for reading at the control listener",
             )?,
             connections: declare.gauges("connections", "Open connections", &["listener"])?,
+            connections_limit: declare.gauges(
+                "connections_limit",
+                "How many connections may be open",
+                &["listener"],
+            )?,
             connections_closed: declare.counters(
                 "connections_closed_total",
                 "Connections closed by a limit",
@@ -357,6 +383,11 @@ impl Metrics {
                 "tls_reloads_total",
                 "Changes of TLS files: taken over (ok), or of no use (failed)",
                 &["listener", "outcome"],
+            )?,
+            tls_files_usable: declare.gauges(
+                "tls_files_usable",
+                "0 where the TLS files were changed into something of no use, so that the old stand",
+                &["listener"],
             )?,
             tls_certificate_expiry: declare.gauges(
                 "tls_certificate_expiry_seconds",

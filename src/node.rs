@@ -113,6 +113,7 @@ impl Node {
     /// Says what of the configuration, or of the machine, does not allow it.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
+        tell_limits(&metrics, &config);
         let catalogue =
             Catalogue::new(&config.operations, &config.classes).map_err(StartError::Catalogue)?;
         let longest_life = catalogue.longest_life().max(config.generic.longest_life());
@@ -237,6 +238,16 @@ impl Node {
         self.control.stop(Duration::from_secs(1)).await;
         tracing::info!(storefront = storefront.as_str(), ingest = ingest.as_str(), "drained");
         storefront
+    }
+}
+
+/// What counts come to at most, to be seen beside them.
+fn tell_limits(metrics: &Metrics, config: &Config) {
+    let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    metrics.purge_remembered_tags_limit.set(gauge(config.purge.max_tags));
+    for listener in ["storefront", "ingest"] {
+        let limit = gauge(config.limits.connections);
+        metrics.connections_limit.with_label_values(&[listener]).set(limit);
     }
 }
 

@@ -91,6 +91,10 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Keeps at most `max` letters.
     pub fn new(max: usize, metrics: Metrics) -> Self {
+        // So that they can be watched before the first of each.
+        for reason in DeadLetterReason::ALL {
+            metrics.dead_letters.with_label_values(&[reason.as_str()]);
+        }
         Self { max, metrics, letters: Mutex::default() }
     }
 

@@ -174,6 +174,9 @@ pub enum DeadLetterReason {
 }
 
 impl DeadLetterReason {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::UnknownType, Self::UnknownJob];
+
     /// The reason, for the list and the metric's label.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -37,6 +37,27 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Every reason.
+    pub(super) const REASONS: [&'static str; 17] = [
+        "unknown-path",
+        "method-not-allowed",
+        AuthenticationFailure::NoCredentials.as_str(),
+        AuthenticationFailure::UnknownToken.as_str(),
+        AuthenticationFailure::MalformedSignature.as_str(),
+        AuthenticationFailure::TimestampOutsideTolerance.as_str(),
+        AuthenticationFailure::WrongSignature.as_str(),
+        BodyError::TooLarge.as_str(),
+        BodyError::Timeout.as_str(),
+        BodyError::Broken.as_str(),
+        "unsupported-media-type",
+        "too-many-events",
+        "malformed-event",
+        "schedule-full",
+        Unacknowledged::Unreachable.as_str(),
+        Unacknowledged::BeginningAnew.as_str(),
+        Unacknowledged::TooFewReplicas.as_str(),
+    ];
+
     /// The reason, for the metric's label.
     pub(super) const fn as_str(&self) -> &'static str {
         match self {
@@ -95,5 +116,36 @@ impl Refusal {
             _ => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The strings in the bodies of a source's functions `as_str` whose values are reasons.
+    fn reasons(source: &str) -> Vec<&str> {
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        let bodies = source.split("fn as_str(").skip(1).map(|rest| rest.split("\n    }\n").next());
+        bodies.flat_map(|body| body.unwrap().split('"').skip(1).step_by(2)).collect()
+    }
+
+    #[test]
+    fn every_reason_is_known_before_it_occurs() {
+        let mut found = Vec::new();
+        for source in [
+            include_str!("refusal.rs"),
+            include_str!("authentication.rs"),
+            include_str!("../small_body.rs"),
+            include_str!("../purge/purger.rs"),
+        ] {
+            let reasons = reasons(source);
+            assert!(reasons.len() >= 3, "they are not found: {reasons:?}");
+            found.extend(reasons);
+        }
+        found.sort_unstable();
+        let mut known = Refusal::REASONS;
+        known.sort_unstable();
+        assert_eq!(found, known);
     }
 }

@@ -48,6 +48,9 @@ mod room;
 mod tests;
 mod throttle;
 
+/// What the metrics say of a write, which has no priority.
+const WRITE: &str = "write";
+
 /// For whom a request is sent, the first before the others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Priority {
@@ -62,6 +65,10 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// Every priority, the first before the others.
+    pub const ALL: [Self; 4] =
+        [Self::Client, Self::Revalidation, Self::RefreshAhead, Self::AfterPurge];
+
     /// The priority, as a metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,6 +115,9 @@ pub enum ShutReason {
 }
 
 impl ShutReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Throttled, Self::Budget, Self::Concurrency, Self::Broken];
+
     /// The reason, for metric labels and log fields.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -160,6 +170,14 @@ impl Gate {
     /// An open one, with a full budget.
     pub fn new(settings: &config::Gate, clock: Clock, metrics: Metrics) -> Arc<Self> {
         let room = Mutex::new(Room::new(settings, clock.monotonic()));
+        // So that they can be watched before the first of each.
+        metrics.gate_admitted.with_label_values(&[WRITE]);
+        for priority in Priority::ALL.map(Priority::as_str) {
+            metrics.gate_admitted.with_label_values(&[priority]);
+            for reason in ShutReason::ALL.map(ShutReason::as_str) {
+                metrics.gate_refused.with_label_values(&[reason, priority]);
+            }
+        }
         Arc::new(Self { room, clock, metrics })
     }
 
@@ -291,7 +309,7 @@ impl Admission {
     /// is compared with others of that class.
     pub fn leave(mut self, class: Option<Class>) -> UnderWay {
         let sent = self.pass.take().map(|pass| {
-            let priority = pass.priority.map_or("write", Priority::as_str);
+            let priority = pass.priority.map_or(WRITE, Priority::as_str);
             self.gate.metrics.gate_admitted.with_label_values(&[priority]).inc();
             self.gate.change(|room, now| room.send(&pass, class, now))
         });

@@ -19,6 +19,7 @@ use super::decoded_body::OriginBody;
 use super::engine::Engine;
 use crate::body::BodyError;
 use crate::error::ProxyError;
+use crate::metrics::Metrics;
 use crate::operation::Class;
 use crate::origin::gate::{Admission, Ending, Patience, Priority, retry_after};
 use crate::origin::{OriginClient, OriginError, RequestBody};
@@ -37,6 +38,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Every purpose.
+    const ALL: [Self; 4] = [Self::Fetch, Self::Revalidate, Self::Batch, Self::Pass];
+
     /// The purpose, as a metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -151,6 +155,30 @@ pub(super) fn failed(error: &OriginError, operation: &str) -> ProxyError {
     error.into()
 }
 
+/// How a request that was sent may end, as metric labels: by the class of its status, or without an
+/// answer. What the gate refuses was not sent, and no final answer is of the class 1xx.
+const OUTCOMES: [&str; 10] = [
+    "2xx",
+    "3xx",
+    "4xx",
+    "5xx",
+    "unreachable",
+    "connect-timeout",
+    "timeout",
+    "broken",
+    "client-broken",
+    "client-stalled",
+];
+
+/// Shows the counters of requests to the origin, so that they can be watched before the first of each.
+pub(super) fn show(metrics: &Metrics) {
+    for purpose in Purpose::ALL {
+        for outcome in OUTCOMES {
+            metrics.origin_requests.with_label_values(&[purpose.as_str(), outcome]);
+        }
+    }
+}
+
 impl Engine {
     /// Whether the gate has room for what nobody waits for. It may have none by the time that is sent:
     /// then whoever has come to wait for it meanwhile asks by itself.
@@ -231,5 +259,31 @@ const fn status_class(status: StatusCode) -> &'static str {
         300..400 => "3xx",
         400..500 => "4xx",
         _ => "5xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_in_which_a_request_ends_is_shown_before_the_first_that_does() {
+        let cause = || "cause".into();
+        let without_answer = [
+            OriginError::Unreachable(cause()),
+            OriginError::ConnectTimeout,
+            OriginError::Timeout,
+            OriginError::Broken(cause()),
+            OriginError::ClientBroken(cause()),
+            OriginError::ClientStalled,
+        ];
+        let answered = (200..=599).map(|code| status_class(StatusCode::from_u16(code).unwrap()));
+        let metrics = Metrics::new().unwrap();
+        show(&metrics);
+        let text = metrics.render().unwrap();
+        for outcome in answered.chain(without_answer.iter().map(OriginError::as_str)) {
+            let shown = format!("{{outcome=\"{outcome}\",purpose=\"fetch\"}} 0");
+            assert!(text.contains(&shown), "{outcome}");
+        }
     }
 }

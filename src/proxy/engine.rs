@@ -7,11 +7,13 @@ use aws_lc_rs::digest;
 use http::{HeaderMap, Method, Uri};
 
 use super::again;
+use super::asking;
 use super::cors::Cors;
 use super::errand::{Call, Detour, Subject};
 use super::flight::Flights;
 use super::hottest::Hottest;
 use super::identity::{Asker, Unpartitioned, identify};
+use super::invalidate;
 use super::listed::habits::Habits;
 use super::listed::merger::Merger;
 use super::refresh::Pace;
@@ -84,6 +86,8 @@ impl Engine {
     ) -> Result<Self, ServiceRootError> {
         let max_bytes = config.memory.max_bytes;
         let index_bytes = max_bytes / INDEX_SHARE;
+        asking::show(&metrics);
+        invalidate::show(&metrics);
         Ok(Self {
             variants: VariantIndex::new(index_bytes, config.limits.variants),
             http_rules: http_rules(&config.generic),

@@ -14,8 +14,17 @@ use crate::body::{Body, BodyError};
 use crate::caching::groups::invalidated_groups;
 use crate::caching::invalidation::{invalidated, is_unsafe};
 use crate::config::GenericPolicy;
+use crate::metrics::Metrics;
 use crate::purge::PurgeState;
 use crate::tag::Tag;
+
+/// By what a purge is counted that follows from a request.
+const UNSAFE: &str = "unsafe-request";
+
+/// Shows the counter of such purges, so that it can be watched before the first.
+pub(super) fn show(metrics: &Metrics) {
+    metrics.purges.with_label_values(&[UNSAFE]);
+}
 
 /// A request that may change something.
 pub(super) struct Write {
@@ -62,7 +71,7 @@ impl Engine {
         if tags.is_empty() {
             return Ok(response);
         }
-        self.metrics.purges.with_label_values(&["unsafe-request"]).inc();
+        self.metrics.purges.with_label_values(&[UNSAFE]).inc();
         let watched = posted.as_ref().map(|posted| posted.watched(headers));
         let watched = watched.as_ref().map(|(tags, stamp)| (tags, *stamp));
         match (self.purger.invalidate(tags, watched).await, posted) {

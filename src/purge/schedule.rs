@@ -114,6 +114,10 @@ impl Schedule {
         metrics: Metrics,
         settings: &config::Ingest,
     ) -> Self {
+        // So that they can be watched before the first of each.
+        for source in ["event", "schedule"] {
+            metrics.purges.with_label_values(&[source]);
+        }
         let shared = Arc::new(Shared {
             purger,
             clock,

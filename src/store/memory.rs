@@ -38,6 +38,12 @@ impl MemoryTier {
     /// A tier of at most `max_bytes`.
     pub fn new(max_bytes: u64, clock: Clock, metrics: Metrics) -> Self {
         let evictions = metrics.evictions.clone();
+        // So that they can be watched before the first of each.
+        for cause in ["capacity", "time", "variants"] {
+            evictions.with_label_values(&[TIER, cause]);
+        }
+        let limit = i64::try_from(max_bytes).unwrap_or(i64::MAX);
+        metrics.stored_bytes_limit.with_label_values(&[TIER]).set(limit);
         let entries = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, stored: &Arc<StoredResponse>| {

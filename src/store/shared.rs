@@ -123,6 +123,19 @@ pub enum Election {
     Unknown,
 }
 
+/// Shows the tier's counters, so that they can be watched before the first of each.
+fn show(metrics: &Metrics) {
+    for result in ["found", "absent", "failed", "unreadable", "other-key", "too-large"] {
+        metrics.shared_reads.with_label_values(&[result]);
+    }
+    for result in ["written", "removed", "failed", "too-large", "outlived", "queue-full"] {
+        metrics.shared_writes.with_label_values(&[result]);
+    }
+    for result in ["elected", "follow", "failed"] {
+        metrics.shared_leases.with_label_values(&[result]);
+    }
+}
+
 impl SharedTier {
     /// A tier on that connection. To be called within a Tokio runtime, on which it writes.
     pub fn start(
@@ -132,6 +145,7 @@ impl SharedTier {
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
+        show(&metrics);
         let settings = Arc::new(Settings {
             prefix: redis.prefix.clone(),
             read_timeout: redis.command_timeout,

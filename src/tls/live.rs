@@ -60,6 +60,7 @@ impl LiveTls {
             metrics,
         };
         live.tell_expiry(loaded.expires_s, now);
+        live.metrics.tls_files_usable.with_label_values(&[listener]).set(1);
         // So that they can be watched before the first of either.
         live.metrics.tls_handshake_failures.with_label_values(&[listener]);
         for outcome in ["ok", "failed"] {
@@ -112,6 +113,8 @@ impl LiveTls {
             }
         };
         self.metrics.tls_reloads.with_label_values(&[self.listener, outcome]).inc();
+        let is_usable = i64::from(outcome == "ok");
+        self.metrics.tls_files_usable.with_label_values(&[self.listener]).set(is_usable);
     }
 
     fn tell_expiry(&self, expires_s: Option<i64>, now: Timestamp) {
@@ -160,16 +163,19 @@ mod tests {
             })
         };
         let config = live.config();
+        let usable = || metrics.tls_files_usable.with_label_values(&["storefront"]).get();
         assert_eq!(look(), [0, 0], "nothing has changed");
+        assert_eq!(usable(), 1);
         write(&KeyPair::generate().unwrap());
         assert_eq!(look(), [0, 1], "another key's certificate");
         fs::remove_file(path("k.pem")).unwrap();
         assert_eq!(look(), [0, 2], "and no key at all");
+        assert_eq!(usable(), 0);
         assert!(Arc::ptr_eq(&config, &live.config()), "the old pair stands");
         let key = KeyPair::generate().unwrap();
         write(&key);
         fs::write(path("k.pem"), key.serialize_pem()).unwrap();
-        assert_eq!(look(), [1, 2]);
+        assert_eq!((look(), usable()), ([1, 2], 1));
         assert!(!Arc::ptr_eq(&config, &live.config()));
     }
 }
