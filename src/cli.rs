@@ -84,6 +84,15 @@ pub(crate) enum Command {
         node: Node,
     },
 
+    /// Ask a running node whether it should be sent requests.
+    ///
+    /// Prints what `GET /ready` answers and exits with 0, or tells why not and exits with 69. For
+    /// health checks, also where there is no curl.
+    Ready {
+        #[command(flatten)]
+        node: Node,
+    },
+
     /// Make every answer with one of these tags unusable, on a running node.
     ///
     /// A tag is class/kind:id, such as price/item:82000 or product/product:68719489871; price/* is
@@ -130,7 +139,10 @@ pub(crate) struct Node {
 impl Node {
     /// Asks the node, and puts its answer as it was asked for.
     async fn ask(&self, path: &str, question: &serde_json::Value) -> Result<String, ControlError> {
-        let Answer(answer) = control::post(&self.control, path, question).await?;
+        self.put(control::post(&self.control, path, question).await?)
+    }
+
+    fn put(&self, Answer(answer): Answer) -> Result<String, ControlError> {
         if self.json {
             return Ok(answer);
         }
@@ -161,6 +173,11 @@ pub(crate) async fn explain(
         question.insert("body".to_owned(), body.into());
     }
     node.ask("/explain", &question).await
+}
+
+/// Asks a running node whether it is ready; returns what to print.
+pub(crate) async fn ready(node: &Node) -> Result<String, ControlError> {
+    node.put(control::get(&node.control, "/ready").await?)
 }
 
 /// Asks a running node for `purge`; returns what to print.

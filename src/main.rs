@@ -65,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain { method, url, headers, data, node } => {
             runtime()?.block_on(cli::explain(&method, &url, &headers, data.as_deref(), &node))?
         }
+        Command::Ready { node } => runtime()?.block_on(cli::ready(&node))?,
         Command::Purge { tags, soft, wait_for_fleet, node } => {
             runtime()?.block_on(cli::purge(&tags, soft, wait_for_fleet, &node))?
         }

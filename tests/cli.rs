@@ -51,7 +51,11 @@ fn node(
         let length = answer.len();
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n");
         reader.get_mut().write_all(format!("{head}{answer}").as_bytes()).unwrap();
-        (first.trim().to_owned(), serde_json::from_slice(&body).unwrap())
+        let question = match body.is_empty() {
+            true => serde_json::Value::Null,
+            false => serde_json::from_slice(&body).unwrap(),
+        };
+        (first.trim().to_owned(), question)
     });
     (address, asked)
 }
@@ -181,6 +185,24 @@ fn purge_asks_a_running_node_and_can_print_its_answer_as_json() {
     assert_eq!(first, "POST /purge HTTP/1.1");
     let expected = serde_json::json!({ "tags": ["price/item:1", "search/*"], "mode": "soft" });
     assert_eq!(question, expected);
+}
+
+#[test]
+fn ready_tells_what_a_node_says_of_itself() {
+    let (address, asked) = node("200 OK", r#"{"ready":true,"reasons":[]}"#);
+    let (code, stdout, stderr) = run(&["ready", "--control", &address]);
+    assert_eq!((code, stdout.lines().next(), stderr.as_str()), (0, Some("ready: yes"), ""));
+    assert_eq!(asked.join().unwrap(), ("GET /ready HTTP/1.1".to_owned(), serde_json::Value::Null));
+}
+
+#[test]
+fn a_node_that_is_not_ready_exits_with_69_and_says_why() {
+    let (address, asked) =
+        node("503 Service Unavailable", r#"{"ready":false,"reasons":["draining"]}"#);
+    let (code, stdout, stderr) = run(&["ready", "--control", &address]);
+    asked.join().unwrap();
+    assert_eq!((code, stdout.as_str()), (69, ""));
+    assert!(stderr.contains("draining"), "{stderr}");
 }
 
 #[test]

@@ -51,6 +51,19 @@ pub(crate) async fn post(
     path: &str,
     question: &serde_json::Value,
 ) -> Result<Answer, ControlError> {
+    ask(address, path, Some(question)).await
+}
+
+/// Gets what stands at a path.
+pub(crate) async fn get(address: &Authority, path: &str) -> Result<Answer, ControlError> {
+    ask(address, path, None).await
+}
+
+async fn ask(
+    address: &Authority,
+    path: &str,
+    question: Option<&serde_json::Value>,
+) -> Result<Answer, ControlError> {
     tokio::time::timeout(TIME_LIMIT, exchange(address, path, question))
         .await
         .unwrap_or_else(|_| Err(ControlError::TimedOut { address: address.clone() }))
@@ -59,12 +72,15 @@ pub(crate) async fn post(
 async fn exchange(
     address: &Authority,
     path: &str,
-    question: &serde_json::Value,
+    question: Option<&serde_json::Value>,
 ) -> Result<Answer, ControlError> {
     let url = Uri::builder().scheme("http").authority(address.clone()).path_and_query(path);
-    let request = Request::post(url.build()?)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(question.to_string())))?;
+    let request = match question {
+        Some(question) => Request::post(url.build()?)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(question.to_string())))?,
+        None => Request::get(url.build()?).body(Full::default())?,
+    };
     let response = Client::builder(TokioExecutor::new())
         .build_http()
         .request(request)
