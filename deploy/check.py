@@ -228,12 +228,11 @@ def memory_mib(values):
         number, unit = re.fullmatch(r"(\d+) *([A-Za-z]*)", text).groups()
         return int(number) << {"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[unit]
 
-    limits = config.get("limits", {})
     total = (
-        size(config["memory"]["max_bytes"]) * 11 // 10
-        + config.get("purge", {}).get("max_tags", 4_000_000) * 74
-        + limits.get("connections", 20_000) * size(limits.get("header_bytes", "32KiB"))
+        size(config["memory"]["max_bytes"])
         + (64 << 20)
+        + config.get("purge", {}).get("max_tags", 4_000_000) * 74
+        + config.get("limits", {}).get("connections", 20_000) * 47_000
         + size(values["memory"]["underWay"])
     )
     return -(-total // (1 << 20))

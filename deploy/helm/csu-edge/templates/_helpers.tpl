@@ -177,9 +177,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $stored := include "csu-edge.bytes" (dig "memory" "max_bytes" "512MiB" $config) | int64 -}}
 {{- $tags := dig "purge" "max_tags" 4000000 $config | int64 -}}
 {{- $connections := dig "limits" "connections" 20000 $config | int64 -}}
-{{- $head := include "csu-edge.bytes" (dig "limits" "header_bytes" "32KiB" $config) | int64 -}}
 {{- $underWay := include "csu-edge.bytes" .Values.memory.underWay | int64 -}}
-{{- $bytes := add (div (mul $stored 11) 10) (mul $tags 74) (mul $connections $head) 67108864 $underWay -}}
+{{- $bytes := add $stored 67108864 (mul $tags 74) (mul $connections 47000) $underWay -}}
 {{- div (add $bytes 1048575) 1048576 -}}
 {{- end -}}
 
