@@ -95,3 +95,16 @@ async fn a_small_gzip_answer_that_is_huge_inside_streams_in_less_than_64_mib() {
     assert!(received > PAYLOAD_BYTES, "{received}");
     assert_small(&node);
 }
+
+#[tokio::test]
+async fn the_metrics_tell_what_is_resident() {
+    let node = Running::start(&[]);
+    let mut scraper = Wire::connect(Running::address(&node.addresses(), "control")).await;
+    scraper.send("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let (_, metrics) = scraper.message().await;
+    let told = metrics.lines().find_map(|line| line.strip_prefix("csu_edge_resident_bytes "));
+    let told_kib = told.expect("no series").parse::<u64>().unwrap() >> 10;
+    let found_kib = node.resident_kib();
+    // Between the two looks some pages come or go.
+    assert!(told_kib.abs_diff(found_kib) < found_kib / 4, "{told_kib} KiB, {found_kib} KiB");
+}
