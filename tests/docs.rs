@@ -153,7 +153,7 @@ fn every_detail_of_cache_status_is_in_the_storefronts_page_and_nothing_else_is()
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = Vec::new();
-    for folder in ["", "docs", "docs/decisions", "benches", "deploy"] {
+    for folder in ["", "docs", "docs/decisions", "benches", "deploy", "loadtest"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {
