@@ -25,6 +25,7 @@ mod language;
 mod metadata;
 mod operations;
 mod page;
+mod preflight;
 mod problem;
 mod push;
 mod request;
@@ -82,6 +83,8 @@ pub struct Settings {
     pub push: Option<Push>,
     /// Whether inventory is calculated at most once a minute for a product and a warehouse.
     pub inventory_cache: bool,
+    /// Whether browsers' preflights are answered: at once, whatever the latency, limits and faults.
+    pub preflights: bool,
 }
 
 impl Default for Settings {
@@ -96,6 +99,7 @@ impl Default for Settings {
             requests_per_second: None,
             push: None,
             inventory_cache: false,
+            preflights: false,
         }
     }
 }
@@ -152,6 +156,7 @@ impl Sandbox {
             latency: settings.latency,
             latency_jitter: settings.latency_jitter.min(settings.latency),
             page_size: settings.page_size,
+            preflights: settings.preflights,
             seed: settings.seed,
             address: listener.local_addr()?,
             requests: AtomicU64::new(0),

@@ -27,6 +27,8 @@ mod identity;
 mod odata;
 #[path = "sandbox/operations.rs"]
 mod operations;
+#[path = "sandbox/preflights.rs"]
+mod preflights;
 #[path = "sandbox/push.rs"]
 mod push;
 #[path = "sandbox/refusals.rs"]

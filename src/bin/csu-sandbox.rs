@@ -62,6 +62,9 @@ struct Arguments {
     /// Calculate inventory at most once a minute
     #[arg(long)]
     inventory_cache: bool,
+    /// Answer browsers' preflights, at once, for pages of every origin
+    #[arg(long)]
+    preflights: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -97,6 +100,7 @@ impl Arguments {
             requests_per_second: self.requests_per_second,
             push: push.map(|(url, secret)| Push { url, secret, delay: self.push_delay }),
             inventory_cache: self.inventory_cache,
+            preflights: self.preflights,
         }
     }
 }

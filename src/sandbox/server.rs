@@ -19,6 +19,7 @@ use super::control;
 use super::deliver::{MetadataLevel, Outgoing, refuse, respond_bytes};
 use super::faults::{Faults, RateLimit, Sickness};
 use super::language::Language;
+use super::preflight;
 use super::problem::Problem;
 use super::push::Pusher;
 use super::request::{Asked, Destination, find, path_under_root, split_root};
@@ -43,6 +44,7 @@ pub(crate) struct Engine {
     pub(crate) latency: Duration,
     pub(crate) latency_jitter: Duration,
     pub(crate) page_size: usize,
+    pub(crate) preflights: bool,
     pub(crate) seed: u64,
     pub(crate) address: SocketAddr,
     pub(crate) requests: AtomicU64,
@@ -83,6 +85,11 @@ pub(crate) async fn serve(
         Ok(path) => path,
         Err(problem) => return Ok(refuse_plainly(&problem, &parts.headers)),
     };
+    if engine.preflights
+        && let Some(response) = preflight::answer(&parts)
+    {
+        return Ok(response);
+    }
     let target = find(&parts, path);
     let subject = Destination::subject(&target);
     engine.stats.count(subject);

@@ -13,7 +13,7 @@ fn command(arguments: &[&str]) -> Command {
 
 #[test]
 fn its_one_line_says_where_it_listens_and_a_signal_ends_it_cleanly() {
-    let arguments = ["--latency", "1ms±1ms", "--products", "100000", "--seed", "7"];
+    let arguments = ["--latency", "1ms±1ms", "--products", "100000", "--seed", "7", "--preflights"];
     let mut child = command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -29,6 +29,16 @@ fn its_one_line_says_where_it_listens_and_a_signal_ends_it_cleanly() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(
+        &mut stream,
+        b"OPTIONS /Commerce/GetChannels HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\
+          Access-Control-Request-Method: GET\r\nConnection: close\r\n\r\n",
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
