@@ -149,11 +149,13 @@ fn every_detail_of_cache_status_is_in_the_storefronts_page_and_nothing_else_is()
     assert_eq!(emitted, first_cells(section(STOREFRONT, "### Details")));
 }
 
-/// Every page: at the root, in docs/ and beside the benchmarks.
+/// Every page: at the root, in docs/, beside the benchmarks and the storefront.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = Vec::new();
-    for folder in ["", "docs", "docs/decisions", "benches", "deploy", "loadtest"] {
+    let folders =
+        ["", "docs", "docs/decisions", "benches", "deploy", "loadtest", "loadtest/storefront"];
+    for folder in folders {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {
