@@ -6,6 +6,8 @@
 //! | `GET /live` | 200 while the process runs |
 //! | `GET /ready` | 200, or 503 and why not |
 //! | `GET /version` | the program's name and version |
+//! | `GET /console` | how the node is, as a page for people |
+//! | `GET /status` | the same as JSON |
 //! | `GET /dead-letters?limit=N` | push events that no rule knew what to do with, newest first |
 //! | `POST /purge` | `{"tags":["price/item:82000"],"mode":"hard"}`: purges, answers the sequence; with `?wait=fleet` once every live node has applied it |
 //! | `POST /explain` | what this node would do with a request, and why |
@@ -13,28 +15,38 @@
 //! It has no credentials: it listens on loopback, or on a network of the operator's. What a web
 //! page in an operator's browser can send is refused: a POST needs the content type
 //! `application/json`, which a page cannot send elsewhere without being allowed to, and no POST may
-//! carry `Origin`, which a browser always adds. On loopback the host must also be an address or
-//! `localhost`, so that a name which is made to resolve to loopback (DNS rebinding) reads nothing.
+//! carry `Origin`, which a browser always adds. One may: `/explain`, which moves nothing, where the
+//! origin is this listener's own, so that the console can ask it. On loopback the host must also be
+//! an address or `localhost`, so that a name which is made to resolve to loopback (DNS rebinding)
+//! reads nothing.
 
+mod console;
 mod explain;
 mod readiness;
+mod status;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::clock::Clock;
 use crate::error::{json_response, odata_error};
 use crate::ingest::DeadLetters;
 use crate::metrics::Metrics;
-use crate::purge::{PurgeMode, PurgeRequest, Purger, Unacknowledged};
+use crate::purge::{PurgeMode, PurgeRequest, PurgeSource, Purger, Unacknowledged};
 use crate::small_body::{self, BodyError};
 use crate::tag::Tag;
 
@@ -68,6 +80,12 @@ pub struct Node {
     pub on_scrape: Box<dyn Fn() + Send + Sync>,
     /// Whether the endpoint listens on loopback alone: then the request's host must say so.
     pub loopback_only: bool,
+    /// Whether it speaks TLS: then the origin of its page is `https`.
+    pub tls: bool,
+    /// What stored responses may take, in bytes.
+    pub memory_bytes: u64,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl fmt::Debug for Node {
@@ -81,7 +99,11 @@ impl fmt::Debug for Node {
 
 /// The control endpoint.
 #[derive(Debug)]
-pub struct Control(Node);
+pub struct Control {
+    node: Node,
+    /// By the monotonic clock.
+    started_at: Duration,
+}
 
 /// Why a request is refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -150,6 +172,8 @@ enum Resource {
     Live,
     Ready,
     Version,
+    Console,
+    Status,
     DeadLetters,
     Purge,
     Explain,
@@ -162,6 +186,8 @@ impl Resource {
             "/live" => Self::Live,
             "/ready" => Self::Ready,
             "/version" => Self::Version,
+            "/console" => Self::Console,
+            "/status" => Self::Status,
             "/dead-letters" => Self::DeadLetters,
             "/purge" => Self::Purge,
             "/explain" => Self::Explain,
@@ -185,8 +211,8 @@ impl Control {
     /// The endpoint of a node.
     pub fn new(node: Node) -> Self {
         // So that it can be watched before the first.
-        node.metrics.purges.with_label_values(&[OPERATOR]);
-        Self(node)
+        node.metrics.purges.with_label_values(&[PurgeSource::Operator.as_str()]);
+        Self { started_at: node.clock.monotonic(), node }
     }
 
     /// Answers one request.
@@ -196,7 +222,9 @@ impl Control {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let mut response = self.answer(request).await.unwrap_or_else(|refusal| refusal.response());
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
 
@@ -206,7 +234,7 @@ impl Control {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        if self.0.loopback_only && !is_local_host(&head.uri, &head.headers) {
+        if self.node.loopback_only && !is_local_host(&head) {
             return Err(Refusal::ForeignHost);
         }
         let resource = Resource::at(head.uri.path()).ok_or(Refusal::UnknownPath)?;
@@ -218,17 +246,36 @@ impl Control {
             Resource::Live => Ok(json_response(StatusCode::OK, &json!({ "live": true }))),
             Resource::Ready => Ok(self.readiness()),
             Resource::Version => Ok(version()),
+            Resource::Console => Ok(console::page()),
+            Resource::Status => Ok(self.status().await),
             Resource::DeadLetters => self.dead_letters(head.uri.query()),
             Resource::Purge => {
                 let waits = waits_for_fleet(head.uri.query())?;
+                refuse_pages(&head.headers)?;
                 self.purge(&read_json(&head.headers, body).await?, waits).await
             }
-            Resource::Explain => self.explain(&read_json(&head.headers, body).await?),
+            Resource::Explain => {
+                if !self.is_asked_by_its_own_page(&head) {
+                    refuse_pages(&head.headers)?;
+                }
+                self.explain(&read_json(&head.headers, body).await?)
+            }
         }
     }
 
-    fn metrics(&self) -> Answer {
-        let Node { purger, metrics, on_scrape, readiness, .. } = &self.0;
+    /// Whether a page of this listener asks: its origin is exactly the request's own.
+    fn is_asked_by_its_own_page(&self, head: &Parts) -> bool {
+        let scheme = if self.node.tls { "https" } else { "http" };
+        let origins: Vec<_> = head.headers.get_all(ORIGIN).iter().collect();
+        let (&[origin], Ok(Some(authority))) = (&origins[..], authority_of(head)) else {
+            return false;
+        };
+        origin.as_bytes() == format!("{scheme}://{authority}").as_bytes()
+    }
+
+    /// Sets the gauges that are not kept up to date otherwise.
+    fn measure(&self) {
+        let Node { purger, metrics, on_scrape, readiness, .. } = &self.node;
         metrics.ready.set(readiness.reasons().is_empty().into());
         let plane = purger.plane();
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -237,7 +284,19 @@ impl Control {
         metrics.purge_remembered_tags.set(gauge(remembered));
         metrics.purge_fenced.set(plane.is_fenced().into());
         on_scrape();
-        let text = metrics.render().map_err(|error| {
+    }
+
+    async fn status(&self) -> Response<Full<Bytes>> {
+        self.measure();
+        let members = self.node.purger.members().await;
+        let uptime = self.node.clock.monotonic().saturating_sub(self.started_at);
+        let told = status::status(&self.node, members.as_ref(), uptime.as_secs_f64());
+        json_response(StatusCode::OK, &told)
+    }
+
+    fn metrics(&self) -> Answer {
+        self.measure();
+        let text = self.node.metrics.render().map_err(|error| {
             tracing::error!(%error, "the metrics cannot be rendered");
             Refusal::Metrics
         })?;
@@ -249,12 +308,12 @@ impl Control {
     }
 
     fn readiness(&self) -> Response<Full<Bytes>> {
-        let reasons = self.0.readiness.reasons();
+        let reasons = self.node.readiness.reasons();
         let status =
             if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let names: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
         let mut body = json!({ "ready": reasons.is_empty(), "reasons": names });
-        let degraded = (self.0.degraded)();
+        let degraded = (self.node.degraded)();
         if let Value::Object(body) = &mut body
             && !degraded.is_empty()
         {
@@ -272,8 +331,8 @@ impl Control {
                 .ok_or_else(|| Refusal::Malformed(format!("`{option}` is not `limit=NUMBER`")))?;
         }
         let letters: Vec<Value> =
-            self.0.dead_letters.newest(limit).iter().map(|letter| letter.to_json()).collect();
-        let body = json!({ "kept": self.0.dead_letters.len(), "deadLetters": letters });
+            self.node.dead_letters.newest(limit).iter().map(|letter| letter.to_json()).collect();
+        let body = json!({ "kept": self.node.dead_letters.len(), "deadLetters": letters });
         Ok(json_response(StatusCode::OK, &body))
     }
 
@@ -301,10 +360,15 @@ impl Control {
             request.push(tag, mode);
         }
         request.deduplicate();
-        let stamp = self.0.purger.purge(&request).await.map_err(Refusal::Unacknowledged)?;
+        let stamp = self
+            .node
+            .purger
+            .purge(&request, PurgeSource::Operator)
+            .await
+            .map_err(Refusal::Unacknowledged)?;
         let sequence = stamp.sequence.as_u64();
-        self.0.metrics.purges.with_label_values(&[OPERATOR]).inc();
-        self.0.metrics.purged_tags.inc_by(u64::try_from(request.len()).unwrap_or(u64::MAX));
+        self.node.metrics.purges.with_label_values(&[PurgeSource::Operator.as_str()]).inc();
+        self.node.metrics.purged_tags.inc_by(u64::try_from(request.len()).unwrap_or(u64::MAX));
         tracing::info!(
             hard = request.hard.len(),
             soft = request.soft.len(),
@@ -314,7 +378,7 @@ impl Control {
         let mut told = json!({ "sequence": sequence });
         if waits_for_fleet
             && let (Some(spread), Value::Object(told)) =
-                (self.0.purger.spread(stamp).await, &mut told)
+                (self.node.purger.spread(stamp).await, &mut told)
         {
             told.insert("fleet".to_owned(), spread.to_json());
         }
@@ -323,7 +387,7 @@ impl Control {
 
     fn explain(&self, body: &[u8]) -> Answer {
         let request = ExplainRequest::read(parse(body)?).map_err(Refusal::Malformed)?;
-        let explanation = self.0.explain.explain(request).map_err(Refusal::Unexplained)?;
+        let explanation = self.node.explain.explain(request).map_err(Refusal::Unexplained)?;
         Ok(json_response(StatusCode::OK, &explanation))
     }
 }
@@ -346,14 +410,19 @@ fn waits_for_fleet(query: Option<&str>) -> Result<bool, Refusal> {
     }
 }
 
+/// A browser adds `Origin` to every POST.
+fn refuse_pages(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.contains_key(ORIGIN) {
+        true => Err(Refusal::FromBrowser),
+        false => Ok(()),
+    }
+}
+
 async fn read_json<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if headers.contains_key(ORIGIN) {
-        return Err(Refusal::FromBrowser);
-    }
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
     if !essence.trim().eq_ignore_ascii_case("application/json") {
@@ -362,19 +431,21 @@ where
     small_body::read(body, MAX_BODY_BYTES).await.map_err(Refusal::Body)
 }
 
-/// Whether the request names its host by an address or as `localhost`. No host at all (HTTP/1.0)
-/// comes from no browser.
-fn is_local_host(uri: &Uri, headers: &HeaderMap) -> bool {
-    let authority = match (uri.authority(), headers.get(HOST)) {
-        (Some(authority), _) => Some(authority.clone()),
-        (None, Some(host)) => match host.as_bytes().try_into() {
-            Ok(authority) => Some(authority),
-            Err(_) => return false,
-        },
-        (None, None) => None,
-    };
-    authority.is_none_or(|authority: http::uri::Authority| {
+/// Where the request is sent to, by its own word; `None` where it has none (HTTP/1.0).
+fn authority_of(head: &Parts) -> Result<Option<Authority>, http::uri::InvalidUri> {
+    match (head.uri.authority(), head.headers.get(HOST)) {
+        (Some(authority), _) => Ok(Some(authority.clone())),
+        (None, Some(host)) => host.as_bytes().try_into().map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Whether the request names its host by an address or as `localhost`. No host at all comes from no
+/// browser.
+fn is_local_host(head: &Parts) -> bool {
+    let is_local = |authority: Authority| {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
-    })
+    };
+    authority_of(head).is_ok_and(|authority| authority.is_none_or(is_local))
 }

@@ -7,6 +7,7 @@
 
 mod per_worker;
 mod resident;
+mod snapshot;
 
 use prometheus::core::{AtomicU64, GenericCounter, GenericCounterVec};
 use prometheus::{
@@ -14,6 +15,7 @@ use prometheus::{
 };
 
 pub use per_worker::PerWorker;
+pub use snapshot::{Distribution, Snapshot};
 
 /// A counter of whole things.
 pub type Counter = GenericCounter<AtomicU64>;
@@ -406,6 +408,11 @@ impl Metrics {
                 .counter("panics_total", "Tasks that ended in a panic; each is a bug")?,
             registry: declare.0,
         })
+    }
+
+    /// What every metric says now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.registry)
     }
 
     /// The exposition text (`text/plain; version=0.0.4`).

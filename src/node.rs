@@ -131,6 +131,7 @@ impl Node {
         let (listen, limits, tls) =
             (config.listen.clone(), config.limits.clone(), config.tls.clone());
         let trusted = config.forwarded.trusted.clone();
+        let memory_bytes = config.memory.max_bytes;
         let engine =
             Engine::new(config, catalogue, purger.clone(), metrics.clone(), clock.clone())?;
         let tier = sharing.tier(&engine.config, engine.key_seed, &clock, &metrics);
@@ -181,6 +182,9 @@ impl Node {
                 gauges.measure();
             }),
             loopback_only: listen.control.ip().is_loopback(),
+            tls: tls.control.is_some(),
+            memory_bytes,
+            clock: clock.clone(),
         }));
         let control_server = open("control", tls.control, listen.control, 1)?
             .serve(move || ControlHandler(Arc::clone(&control)))?;

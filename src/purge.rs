@@ -21,6 +21,7 @@
 //! may not vouch for what it knows, is [`member`], which is pure, and `docs/consistency.md`, which
 //! is for people.
 
+mod feed;
 mod fence;
 pub mod fleet;
 pub mod member;
@@ -32,6 +33,7 @@ mod schedule;
 mod stamp;
 mod table;
 
+pub use feed::{PurgeFeed, PurgeSource, Purged};
 pub use plane::{LastFoundUsable, PurgePlane, PurgeState, Strictness};
 pub use purger::{Purger, Unacknowledged};
 pub use request::{PurgeMode, PurgeRequest};

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,6 +25,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 struct Scene {
+    clock: Clock,
+    metrics: Metrics,
     plane: Arc<PurgePlane>,
     /// From before any purge.
     first: Stamp,
@@ -57,15 +60,19 @@ impl Explain for Echo {
 }
 
 fn scene() -> Scene {
+    scene_with(|_| ())
+}
+
+fn scene_with(change: impl FnOnce(&mut Node)) -> Scene {
     let clock = Clock::manual(Timestamp::from_millis(1_777_284_000_000));
     let metrics = Metrics::new().unwrap();
     let plane = Arc::new(PurgePlane::new(clock.clone(), Duration::from_secs(60), 1_000));
     let settings = config::Ingest::default();
     let (purger, first) = (Purger::Alone(Arc::clone(&plane)), plane.stamp());
-    let ingest = Ingest::new(settings, purger.clone(), metrics.clone(), clock).unwrap();
+    let ingest = Ingest::new(settings, purger.clone(), metrics.clone(), clock.clone()).unwrap();
     let readiness = Arc::new(Readiness::default());
     let scrapes = Arc::new(AtomicUsize::new(0));
-    let control = Control::new(Node {
+    let mut node = Node {
         purger,
         metrics,
         readiness: Arc::clone(&readiness),
@@ -79,8 +86,14 @@ fn scene() -> Scene {
             }
         }),
         loopback_only: true,
-    });
-    Scene { plane, first, readiness, ingest, scrapes, control }
+        tls: false,
+        memory_bytes: 1 << 20,
+        clock: clock.clone(),
+    };
+    change(&mut node);
+    let metrics = node.metrics.clone();
+    let control = Control::new(node);
+    Scene { clock, metrics, plane, first, readiness, ingest, scrapes, control }
 }
 
 impl Scene {
@@ -188,6 +201,7 @@ async fn a_purge_with_one_wrong_tag_names_it_and_purges_none() {
     let large = scene.post("/purge", vec![b' '; (1 << 20) + 1]).await;
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(scene.plane.stamp(), scene.first);
+    assert_eq!(scene.get("/status").await.json()["purges"]["last"], json!([]));
 }
 
 #[tokio::test]
@@ -252,6 +266,8 @@ async fn wrong_paths_and_methods_are_told_so() {
         (Method::OPTIONS, "/explain", "POST"),
         (Method::POST, "/metrics", "GET, HEAD"),
         (Method::DELETE, "/dead-letters", "GET, HEAD"),
+        (Method::POST, "/console", "GET, HEAD"),
+        (Method::POST, "/status", "GET, HEAD"),
     ] {
         let request = Request::builder().method(method).uri(target).body(Full::default()).unwrap();
         let answer = scene.send(request).await;
@@ -283,4 +299,181 @@ async fn a_web_page_in_the_operators_browser_moves_and_reads_nothing() {
         assert_eq!(answer.status, StatusCode::OK, "{host}");
     }
     assert_eq!(scene.plane.stamp(), scene.first);
+}
+
+#[tokio::test]
+async fn the_console_may_ask_for_an_explanation_and_purge_nothing() {
+    const URL: &str = r#"{"url":"/x"}"#;
+    let scene = scene();
+    let ask = async |host: &str, origins: &[&str], target: &str, body: &'static str| {
+        let request = json_post(target).header("host", host);
+        let request = origins.iter().fold(request, |request, one| request.header("origin", *one));
+        scene.send(request.body(Full::<Bytes>::from(body)).unwrap()).await
+    };
+    for host in ["127.0.0.1:9600", "localhost:9600", "[::1]:9600", "127.0.0.1"] {
+        let own = format!("http://{host}");
+        assert_eq!(ask(host, &[&own], "/explain", URL).await.status, StatusCode::OK, "{host}");
+        let purge = ask(host, &[&own], "/purge", r#"{"tags":["*"]}"#).await;
+        purge.is_error(403, "from-browser", "web pages are not served here");
+    }
+    let host = "127.0.0.1:9600";
+    for other in [
+        &["https://127.0.0.1:9600"][..],
+        &["http://127.0.0.1:9601"],
+        &["http://127.0.0.1"],
+        &["http://localhost:9600"],
+        &["http://127.0.0.1:9600/"],
+        &["HTTP://127.0.0.1:9600"],
+        &["http://shop.example"],
+        &["null"],
+        &[""],
+        &["http://127.0.0.1:9600", "http://shop.example"],
+        &["http://127.0.0.1:9600", "http://127.0.0.1:9600"],
+    ] {
+        let answer = ask(host, other, "/explain", URL).await;
+        answer.is_error(403, "from-browser", "web pages are not served here");
+    }
+    // A name that was made to resolve to loopback is its page's own origin, too.
+    let rebound = ask("rebound.example:9600", &["http://rebound.example:9600"], "/explain", URL);
+    assert_eq!(rebound.await.status, StatusCode::MISDIRECTED_REQUEST);
+    // What a page can send without being asked for leave is no JSON.
+    let form = Request::post("/explain").header("content-type", "text/plain");
+    let form = form.header("host", host).header("origin", "http://127.0.0.1:9600");
+    let answer = scene.send(form.body(Full::from(URL)).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    // Nor is there a host to be the origin's where none is named.
+    let unnamed = json_post("/explain").header("origin", "http://127.0.0.1:9600");
+    let answer = scene.send(unnamed.body(Full::from(URL)).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(scene.plane.stamp(), scene.first);
+}
+
+#[tokio::test]
+async fn where_tls_is_spoken_the_console_s_origin_is_https() {
+    let scene = scene_with(|node| node.tls = true);
+    let ask = async |origin: &str| {
+        let request = json_post("/explain").header("host", "localhost:9600");
+        let request = request.header("origin", origin).body(Full::from(r#"{"url":"/x"}"#));
+        scene.send(request.unwrap()).await.status
+    };
+    assert_eq!(ask("https://localhost:9600").await, StatusCode::OK);
+    assert_eq!(ask("http://localhost:9600").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn the_console_is_one_page_under_a_policy_that_lets_nothing_else_in() {
+    let scene = scene();
+    let page = scene.get("/console").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    assert_eq!(page.headers["x-content-type-options"], "nosniff");
+    assert_eq!(page.headers["x-frame-options"], "DENY");
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    for part in [
+        "default-src 'none'",
+        "script-src 'sha256-",
+        "style-src 'sha256-",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+        "form-action 'none'",
+        "require-trusted-types-for 'script'",
+    ] {
+        assert!(policy.contains(part), "{part}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert!(page.text.starts_with("<!doctype html>"));
+    let rebound = Request::get("/console").header("host", "rebound.example:9600");
+    let answer = scene.send(rebound.body(Full::default()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn the_status_tells_what_was_purged_by_whom_and_what_was_kept_aside() {
+    let scene = scene();
+    scene.readiness.clear(NotReady::Starting);
+    scene.post("/purge", r#"{"tags":["price/item:1","product/item:1"]}"#).await;
+    let push = async |body: Value| {
+        let event = json_post("/ingest/cdx").body(Full::<Bytes>::from(body.to_string())).unwrap();
+        assert_eq!(scene.ingest.respond(event).await.status(), StatusCode::OK);
+    };
+    push(json!({ "type": "csu.cdx.price.changed", "items": ["82000"] })).await;
+    push(json!({ "type": "contoso.new", "text": "x".repeat(20_000) })).await;
+    let labels = ["GetChannels", "configuration", "miss"];
+    scene.metrics.requests.for_one().with_label_values(&labels).inc();
+    scene.clock.advance(Duration::from_secs(90));
+    let status = scene.get("/status").await.json();
+    assert_eq!((&status["ready"], &status["reasons"]), (&json!(true), &json!([])));
+    assert_eq!((&status["uptimeSeconds"], &status["fleet"]), (&json!(90.0), &Value::Null));
+    assert_eq!(status["memory"]["maxBytes"], 1 << 20);
+    assert_eq!(status["purges"]["sequence"], 2);
+    assert_eq!(status["purges"]["bySource"], json!({ "event": 1, "operator": 1 }));
+    let last = status["purges"]["last"].as_array().unwrap();
+    assert_eq!(last.len(), 2);
+    assert_eq!((&last[0]["source"], &last[0]["sequence"]), (&json!("event"), &json!(2)));
+    assert!(last[0]["hard"].as_array().unwrap().contains(&json!("price/item:82000")), "{last:?}");
+    let by_hand = json!({
+        "at": "2026-04-27T10:00:00.000Z", "generation": 0, "sequence": 1, "source": "operator",
+        "hard": ["price/item:1"], "soft": ["product/item:1"], "more": 0,
+    });
+    assert_eq!(last[1], by_hand);
+    let letter = &status["deadLetters"]["last"][0];
+    assert_eq!((&letter["type"], &letter["truncated"]), (&json!("contoso.new"), &json!(true)));
+    assert_eq!(letter["event"].as_str().unwrap().len(), 1 << 10);
+    assert_eq!(status["requests"]["byResult"]["hit"], 0);
+    let asked = json!({
+        "operation": "GetChannels", "class": "configuration", "byResult": { "miss": 1 },
+    });
+    assert_eq!(status["requests"]["byOperation"], json!([asked]));
+    is_documented(&status);
+    assert_eq!(scene.scrapes.load(Ordering::Relaxed), 1);
+}
+
+/// Every member is in the table of docs/console.md, and nothing else is.
+fn is_documented(status: &Value) {
+    const PAGE: &str = include_str!("../docs/console.md");
+    let (_, table) = PAGE.split_once("## `GET /status`").unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let mut told: BTreeSet<&str> = rows.flat_map(|(cell, _)| cell.split('`').step_by(2)).collect();
+    assert!(told.len() > 50, "{told:?}");
+    fn walk<'t>(value: &Value, path: &str, told: &mut BTreeSet<&'t str>) {
+        if told.remove(path) {
+            return;
+        }
+        let member = |name: &str| match path {
+            "" => name.to_owned(),
+            _ => format!("{path}.{name}"),
+        };
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                members.iter().for_each(|(name, value)| walk(value, &member(name), told));
+            }
+            Value::Array(items) if !items.is_empty() => {
+                walk(&items[0], &format!("{path}[]"), told);
+            }
+            _ => panic!("`{path}` is not in docs/console.md"),
+        }
+    }
+    walk(status, "", &mut told);
+    // A node without Redis has neither.
+    told.retain(|path| !path.starts_with("fleet.") && !path.starts_with("redis."));
+    assert_eq!(told, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn the_status_is_of_bounded_size() {
+    let scene = scene();
+    let tags: Vec<String> = (0..500).map(|n| format!("price/item:{n:0>250}")).collect();
+    for number in 0..300 {
+        scene.post("/purge", json!({ "tags": tags }).to_string()).await;
+        let event =
+            json!({ "type": "x".repeat(5_000), "number": number, "text": "x".repeat(5_000) });
+        let event = json_post("/ingest/cdx").body(Full::<Bytes>::from(event.to_string())).unwrap();
+        assert_eq!(scene.ingest.respond(event).await.status(), StatusCode::OK);
+    }
+    let answer = scene.get("/status").await;
+    let status = answer.json();
+    assert_eq!(status["purges"]["last"].as_array().unwrap().len(), 50);
+    assert_eq!(status["purges"]["last"][0]["more"], 490);
+    assert_eq!(status["deadLetters"]["last"].as_array().unwrap().len(), 20);
+    assert!(answer.text.len() < 256 << 10, "{} bytes", answer.text.len());
 }

@@ -16,6 +16,10 @@ const MAX_EVENT_BYTES: usize = 16 << 10;
 /// Bytes of a type, a source and an id that are kept.
 const MAX_NAME_BYTES: usize = 1 << 10;
 
+/// Bytes of an event, and of a type, a source and an id, that are told of one letter among others.
+const SHORT_EVENT_BYTES: usize = 1 << 10;
+const SHORT_NAME_BYTES: usize = 200;
+
 /// One event kept aside.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DeadLetter {
@@ -50,6 +54,20 @@ impl DeadLetter {
             truncated: text.len() < whole.len(),
             text: text.to_owned(),
         }
+    }
+
+    /// The letter in little room: the event as text, or its beginning.
+    pub fn to_short_json(&self) -> Value {
+        let text = cut(&self.text, SHORT_EVENT_BYTES);
+        json!({
+            "receivedAt": self.received_at.to_string(),
+            "reason": self.reason.as_str(),
+            "type": cut(&self.type_name, SHORT_NAME_BYTES),
+            "source": self.identity.as_ref().map(|identity| cut(&identity.source, SHORT_NAME_BYTES)),
+            "id": self.identity.as_ref().map(|identity| cut(&identity.id, SHORT_NAME_BYTES)),
+            "truncated": self.truncated || text.len() < self.text.len(),
+            "event": text,
+        })
     }
 
     /// The letter as the control listener shows it: the event as JSON, or its beginning as text.

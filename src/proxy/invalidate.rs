@@ -15,15 +15,12 @@ use crate::caching::groups::invalidated_groups;
 use crate::caching::invalidation::{invalidated, is_unsafe};
 use crate::config::GenericPolicy;
 use crate::metrics::Metrics;
-use crate::purge::PurgeState;
+use crate::purge::{PurgeSource, PurgeState};
 use crate::tag::Tag;
-
-/// By what a purge is counted that follows from a request.
-const UNSAFE: &str = "unsafe-request";
 
 /// Shows the counter of such purges, so that it can be watched before the first.
 pub(super) fn show(metrics: &Metrics) {
-    metrics.purges.with_label_values(&[UNSAFE]);
+    metrics.purges.with_label_values(&[PurgeSource::UnsafeRequest.as_str()]);
 }
 
 /// A request that may change something.
@@ -71,7 +68,7 @@ impl Engine {
         if tags.is_empty() {
             return Ok(response);
         }
-        self.metrics.purges.with_label_values(&[UNSAFE]).inc();
+        self.metrics.purges.with_label_values(&[PurgeSource::UnsafeRequest.as_str()]).inc();
         let watched = posted.as_ref().map(|posted| posted.watched(headers));
         let watched = watched.as_ref().map(|(tags, stamp)| (tags, *stamp));
         match (self.purger.invalidate(tags, watched).await, posted) {

@@ -4,6 +4,7 @@
 //! One task keeps the node's place in the fleet; whoever purges has the purge numbered there. What
 //! is to be concluded from what Redis says is [`super::member`]'s to decide.
 
+mod members;
 mod outstanding;
 mod place;
 mod wire;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::feed::PurgeSource;
 use super::member::{Member, OwnPurge, Position};
 use super::plane::{PurgePlane, PurgeState};
 use super::purger::Unacknowledged;
@@ -26,8 +28,11 @@ use crate::metrics::Metrics;
 use crate::redis::{Link, LinkError};
 use crate::tag::{Tag, TagSet};
 
+use members::Look;
 use outstanding::Outstanding;
 use wire::{Bounds, Numbered, Wire};
+
+pub use members::{FleetMember, Members};
 
 /// Tags of one entry of the log: what Redis does between two other commands.
 const MAX_TAGS_PER_ENTRY: usize = 250;
@@ -75,6 +80,8 @@ pub struct Fleet {
     outstanding: Mutex<Outstanding>,
     /// In force on this node alone, until the plane can be told.
     untold: Mutex<PurgeRequest>,
+    /// Who was in the fleet when it was last asked for.
+    last_look: Mutex<Option<Look>>,
     applied: watch::Sender<Option<Stamp>>,
     beat_now: Notify,
     tell_now: Notify,
@@ -161,6 +168,7 @@ impl Fleet {
             member: Mutex::new(None),
             outstanding: Mutex::default(),
             untold: Mutex::default(),
+            last_look: Mutex::new(None),
             applied: watch::Sender::new(None),
             beat_now: Notify::new(),
             tell_now: Notify::new(),
@@ -203,10 +211,14 @@ impl Fleet {
     }
 
     /// Purges the tags on every node.
-    pub(super) async fn purge(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
+    pub(super) async fn purge(
+        &self,
+        request: &PurgeRequest,
+        source: PurgeSource,
+    ) -> Result<Stamp, Unacknowledged> {
         // Before it is sent: whoever comes into another lineage meanwhile must say it again.
         self.outstanding.lock().keep(request.clone(), self.clock.monotonic());
-        let stamp = self.number(request).await.inspect_err(|error| {
+        let stamp = self.number(request, source).await.inspect_err(|error| {
             tracing::warn!(%error, tags = request.len(), "a purge is not acknowledged");
             // Its sender brings it again, and tries must not pile up.
             self.outstanding.lock().give_up(request);
@@ -235,7 +247,8 @@ impl Fleet {
         // leave. The others are told later where they cannot be told at once.
         let mut untold = Untold::of(self, PurgeRequest { hard: tags, soft: Vec::new() });
         self.plane.mark_unnumbered(&untold.request);
-        let numbered = tokio::time::timeout(self.patience, self.number(&untold.request)).await;
+        let numbering = self.number(&untold.request, PurgeSource::UnsafeRequest);
+        let numbered = tokio::time::timeout(self.patience, numbering).await;
         let Ok(Ok(stamp)) = numbered else {
             return (self.plane.stamp(), PurgeState::HardPurged);
         };
@@ -317,11 +330,15 @@ impl Fleet {
     }
 
     /// Has a purge numbered, and puts it in force here.
-    async fn number(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
+    async fn number(
+        &self,
+        request: &PurgeRequest,
+        source: PurgeSource,
+    ) -> Result<Stamp, Unacknowledged> {
         let mut applied = self.applied.subscribe();
         for _ in 0..MAX_TRIES {
             let Some(lineage) = self.lineage() else { return Err(Unacknowledged::Unreachable) };
-            match self.number_in(lineage, request).await {
+            match self.number_in(lineage, request, source).await {
                 Ok(Position { sequence, nonce }) => {
                     self.replicate(lineage).await?;
                     return Ok(Stamp { lineage, sequence, nonce });
@@ -351,10 +368,12 @@ impl Fleet {
         &self,
         lineage: Lineage,
         request: &PurgeRequest,
+        source: PurgeSource,
     ) -> Result<Position, Failed> {
         use futures_util::{StreamExt, TryStreamExt, stream};
-        let pieces =
-            request.pieces(MAX_TAGS_PER_ENTRY).map(|piece| self.number_piece(lineage, piece));
+        let pieces = request
+            .pieces(MAX_TAGS_PER_ENTRY)
+            .map(|piece| self.number_piece(lineage, piece, source));
         let entries = stream::iter(pieces).buffered(ENTRIES_UNDER_WAY);
         let later = |last: Position, entry: Position| async move {
             Ok(if entry.sequence > last.sequence { entry } else { last })
@@ -366,6 +385,7 @@ impl Fleet {
         &self,
         lineage: Lineage,
         piece: PurgeRequest,
+        source: PurgeSource,
     ) -> Result<Position, Failed> {
         match self.wire.purge(lineage, piece, self.bounds, false).await? {
             Numbered::Moved => Err(Failed::Moved),
@@ -382,7 +402,10 @@ impl Fleet {
                 let Position { sequence, nonce } = entry;
                 let stamp = Stamp { lineage, sequence, nonce };
                 match self.plane.mark_ahead(stamp, &request) {
-                    true => Ok(entry),
+                    true => {
+                        self.plane.feed().note(stamp, source, &request);
+                        Ok(entry)
+                    }
                     false => Err(Failed::Moved),
                 }
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::feed::PurgeFeed;
 use super::fence::Fence;
 use super::member::Position;
 use super::rule::Rule;
@@ -112,6 +113,7 @@ pub struct PurgePlane {
     /// Counts the changes of what is known.
     knowledge: AtomicU64,
     fence: Fence,
+    feed: PurgeFeed,
     /// Held over every change, so that numbers are applied in order.
     order: Mutex<Invalidated>,
     max_tags: usize,
@@ -133,6 +135,7 @@ impl PurgePlane {
             before: None,
         };
         Self {
+            feed: PurgeFeed::new(clock.clone()),
             clock,
             standing: ArcSwap::from_pointee(standing),
             knowledge: AtomicU64::new(1),
@@ -205,6 +208,11 @@ impl PurgePlane {
         let standing = self.standing.load();
         let (sequence, nonce) = standing.table.applied();
         Stamp { lineage: standing.lineage, sequence, nonce }
+    }
+
+    /// The last purges, for people.
+    pub const fn feed(&self) -> &PurgeFeed {
+        &self.feed
     }
 
     /// Whether the node has not heard of the others for so long that it cannot vouch for what it

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fleet::{Fleet, Spread};
+use super::feed::PurgeSource;
+use super::fleet::{Fleet, Members, Spread};
 use super::plane::{PurgePlane, PurgeState};
 use super::{PurgeRequest, Stamp};
 use crate::tag::{Tag, TagSet};
@@ -60,10 +61,18 @@ impl Purger {
     ///
     /// # Errors
     /// Says why nobody can promise that.
-    pub async fn purge(&self, request: &PurgeRequest) -> Result<Stamp, Unacknowledged> {
+    pub async fn purge(
+        &self,
+        request: &PurgeRequest,
+        source: PurgeSource,
+    ) -> Result<Stamp, Unacknowledged> {
         match self {
-            Self::Alone(plane) => Ok(plane.purge(request)),
-            Self::Fleet(fleet) => fleet.purge(request).await,
+            Self::Alone(plane) => {
+                let stamp = plane.purge(request);
+                plane.feed().note(stamp, source, request);
+                Ok(stamp)
+            }
+            Self::Fleet(fleet) => fleet.purge(request, source).await,
         }
     }
 
@@ -76,7 +85,12 @@ impl Purger {
         watched: Option<(&TagSet, Stamp)>,
     ) -> (Stamp, PurgeState) {
         match self {
-            Self::Alone(plane) => plane.invalidate(tags, watched),
+            Self::Alone(plane) => {
+                let request = PurgeRequest { hard: tags.clone(), soft: Vec::new() };
+                let (stamp, state) = plane.invalidate(tags, watched);
+                plane.feed().note(stamp, PurgeSource::UnsafeRequest, &request);
+                (stamp, state)
+            }
             Self::Fleet(fleet) => fleet.invalidate(tags, watched).await,
         }
     }
@@ -86,6 +100,14 @@ impl Purger {
         match self {
             Self::Alone(_) => true,
             Self::Fleet(fleet) => fleet.recognises(stamp),
+        }
+    }
+
+    /// Who is in the fleet, and how far. `None` on a node without others.
+    pub async fn members(&self) -> Option<Members> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Fleet(fleet) => Some(fleet.members().await),
         }
     }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{PurgeMode, PurgeRequest, Purger, Stamp, Unacknowledged};
+use super::{PurgeMode, PurgeRequest, PurgeSource, Purger, Stamp, Unacknowledged};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::metrics::Metrics;
@@ -151,7 +151,7 @@ impl Schedule {
         let searches = shared.state.lock().gathering.admit(gathered, shared.clock.now());
         let mut searches = Searches { shared, searches };
         at_once.merge(searches.searches.clone());
-        let stamp = shared.purge(at_once, "event").await?;
+        let stamp = shared.purge(at_once, PurgeSource::Event).await?;
         searches.searches = PurgeRequest::default();
         place.fill(later);
         shared.changed.notify_one();
@@ -233,7 +233,7 @@ impl Shared {
             request
         };
         // Nobody would bring it again: it is tried until it stands.
-        while let Err(error) = self.purge(request.clone(), "schedule").await {
+        while let Err(error) = self.purge(request.clone(), PurgeSource::Schedule).await {
             tracing::debug!(%error, tags = request.len(), "a purge that is due is put off");
             self.clock.sleep(RETRY_DUE_AFTER).await;
         }
@@ -243,14 +243,14 @@ impl Shared {
     async fn purge(
         &self,
         mut request: PurgeRequest,
-        source: &'static str,
+        source: PurgeSource,
     ) -> Result<Stamp, Unacknowledged> {
         if request.is_empty() {
             return Ok(self.purger.plane().stamp());
         }
         request.deduplicate();
-        let stamp = self.purger.purge(&request).await?;
-        self.metrics.purges.with_label_values(&[source]).inc();
+        let stamp = self.purger.purge(&request, source).await?;
+        self.metrics.purges.with_label_values(&[source.as_str()]).inc();
         self.metrics.purged_tags.inc_by(u64::try_from(request.len()).unwrap_or(u64::MAX));
         Ok(stamp)
     }

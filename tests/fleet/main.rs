@@ -15,6 +15,7 @@ mod faults;
 mod kinds;
 mod leases;
 mod plane;
+mod status;
 mod tier;
 
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::wire::Entry;
 use super::{Failed, Fleet, Untold};
 use crate::purge::member::{Beat, Member, Position, Report, Step, Verdict};
-use crate::purge::{PurgeRequest, Sequence, Stamp};
+use crate::purge::{PurgeRequest, PurgeSource, Sequence, Stamp};
 use crate::redis::LinkError;
 
 /// How often old marks are forgotten, and nodes struck off that were not heard of for as long.
@@ -175,7 +175,7 @@ impl Fleet {
             let Some(lineage) = self.lineage() else { return Left::Verdict(Verdict::Enter) };
             let request = std::mem::take(&mut *self.untold.lock());
             let mut untold = Untold::of(self, request);
-            match self.number_in(lineage, &untold.request).await {
+            match self.number_in(lineage, &untold.request, PurgeSource::ToldLater).await {
                 Ok(_) => untold.request = PurgeRequest::default(),
                 Err(Failed::Moved) => return Left::Verdict(Verdict::Enter),
                 Err(Failed::Overtaken | Failed::Link(_)) => {
@@ -234,6 +234,10 @@ impl Fleet {
             }
         }
         let stamp = member.stamp();
+        for (Position { sequence, nonce }, request) in &next {
+            let entry = Stamp { lineage: stamp.lineage, sequence: *sequence, nonce: *nonce };
+            self.plane.feed().note(entry, PurgeSource::OtherNode, request);
+        }
         self.plane.apply(stamp.lineage, next);
         self.vouch(member)?;
         drop(place);
