@@ -2,20 +2,23 @@
 
 pub(crate) mod control;
 mod demo;
-mod lines;
+mod help;
+mod human;
 pub(crate) mod serve;
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
 use control::{Answer, ControlError};
 pub(crate) use demo::demo;
+use human::Style;
 pub(crate) use serve::serve;
 
 /// An edge cache that understands Dynamics 365 Commerce's Retail Server.
@@ -26,16 +29,8 @@ pub(crate) use serve::serve;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "\
-Start here:
-  csu-edge demo
-  csu-edge check --config config.toml
-  csu-edge serve --config config.toml
-  csu-edge explain GET '/Commerce/GetChannels()?api-version=7.3'
-  csu-edge purge price/item:82000
-
-Exit codes: 0 done; 64 wrong usage or configuration; 69 a needed service cannot be reached (an
-address that is taken, a control port where nobody listens); 70 a fault of csu-edge's own."
+    after_long_help = help::PROGRAM,
+    after_help = help::PROGRAM
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -49,6 +44,7 @@ pub(crate) enum Command {
     /// Prints where it listens as one line of JSON on stdout, and logs to stderr. SIGTERM or SIGINT
     /// drains it: it accepts no more, finishes what runs within `listen.drain_for`, and exits with
     /// 0. A second signal ends it at once.
+    #[command(after_long_help = help::SERVE)]
     Serve(ConfigFile),
 
     /// Tell every mistake of a configuration at once, with line and column.
@@ -56,6 +52,7 @@ pub(crate) enum Command {
     /// Writes `config.toml is valid` and exits with 0, or writes each mistake as
     /// `config.toml:12:5: key: message` and exits with 64. Environment variables and files that
     /// secrets refer to are looked up as `serve` would.
+    #[command(after_long_help = help::CHECK)]
     Check(ConfigFile),
 
     /// Show it at work: a stand-in Retail Server and a node in front of it, in one process.
@@ -63,12 +60,15 @@ pub(crate) enum Command {
     /// Listens on free ports of the loopback interface and keeps everything in memory. Prints where,
     /// and five lines to paste: a price read, the same again, a price change, the new price, the
     /// metrics. Ctrl-C ends it.
+    #[command(after_long_help = help::DEMO)]
     Demo,
 
     /// Ask a running node what it would do with a request, and why.
     ///
     /// Tells the operation, its class, each part of the cache key, the partition, the tags, whether
-    /// an answer is stored, its age and lifetime, and why it would or would not serve.
+    /// an answer is stored, its age and lifetime, and why it would or would not serve. Nothing is sent
+    /// to the origin.
+    #[command(after_long_help = help::EXPLAIN)]
     Explain {
         /// The request's method: GET or POST for what can be stored.
         method: Method,
@@ -78,7 +78,7 @@ pub(crate) enum Command {
         #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
         headers: Vec<(HeaderName, HeaderValue)>,
         /// The request's body.
-        #[arg(short, long)]
+        #[arg(short, long, value_name = "BODY")]
         data: Option<String>,
         #[command(flatten)]
         node: Node,
@@ -88,6 +88,7 @@ pub(crate) enum Command {
     ///
     /// Prints what `GET /ready` answers and exits with 0, or tells why not and exits with 69. For
     /// health checks, also where there is no curl.
+    #[command(after_long_help = help::READY)]
     Ready {
         #[command(flatten)]
         node: Node,
@@ -96,9 +97,11 @@ pub(crate) enum Command {
     /// Make every answer with one of these tags unusable, on a running node.
     ///
     /// A tag is class/kind:id, such as price/item:82000 or product/product:68719489871; price/* is
-    /// a whole class, * is everything.
+    /// a whole class, * is everything. When it ends, the purge stands: what was fetched before is not
+    /// served any more on that node, nor within milliseconds on those that share its Redis.
+    #[command(after_long_help = help::PURGE)]
     Purge {
-        /// What to purge.
+        /// What to purge. Quote what has a *.
         #[arg(value_name = "TAG", required = true)]
         tags: Vec<String>,
         /// Leave answers usable as stale ones, within their stale windows.
@@ -111,6 +114,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         node: Node,
     },
+
+    /// Print what makes a shell complete csu-edge's commands and options.
+    #[command(after_long_help = help::COMPLETIONS)]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -122,7 +132,7 @@ pub(crate) struct ConfigFile {
 
 #[derive(Debug, Args)]
 pub(crate) struct Node {
-    /// The node's control listener.
+    /// The node's control listener: `listen.control` of its configuration.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -131,22 +141,15 @@ pub(crate) struct Node {
         value_parser = host_and_port
     )]
     control: Authority,
-    /// Print the answer as the node gave it, as JSON.
+    /// Print the answer as the node gave it, as JSON on one line: for scripts.
     #[arg(long)]
     json: bool,
 }
 
 impl Node {
-    /// Asks the node, and puts its answer as it was asked for.
     async fn ask(&self, path: &str, question: &serde_json::Value) -> Result<String, ControlError> {
-        self.put(control::post(&self.control, path, question).await?)
-    }
-
-    fn put(&self, Answer(answer): Answer) -> Result<String, ControlError> {
-        if self.json {
-            return Ok(answer);
-        }
-        lines::from_json(&answer).map_err(ControlError::NotJson)
+        let Answer(answer) = control::post(&self.control, path, question).await?;
+        Ok(answer)
     }
 }
 
@@ -172,24 +175,54 @@ pub(crate) async fn explain(
     if let (Some(body), Some(question)) = (data, question.as_object_mut()) {
         question.insert("body".to_owned(), body.into());
     }
-    node.ask("/explain", &question).await
+    let answer = node.ask("/explain", &question).await?;
+    match node.json {
+        true => Ok(answer),
+        false => human::explained(&answer, style()).map_err(ControlError::NotJson),
+    }
 }
 
 /// Asks a running node whether it is ready; returns what to print.
 pub(crate) async fn ready(node: &Node) -> Result<String, ControlError> {
-    node.put(control::get(&node.control, "/ready").await?)
+    let Answer(answer) = control::get(&node.control, "/ready").await?;
+    match node.json {
+        true => Ok(answer),
+        false => human::members(&answer, style()).map_err(ControlError::NotJson),
+    }
 }
 
-/// Asks a running node for `purge`; returns what to print.
+/// Asks a running node for `purge`; returns what to print, and whether every node that was waited for
+/// has applied it.
 pub(crate) async fn purge(
     tags: &[String],
     soft: bool,
     wait_for_fleet: bool,
     node: &Node,
-) -> Result<String, ControlError> {
+) -> Result<(String, bool), ControlError> {
     let mode = if soft { "soft" } else { "hard" };
     let path = if wait_for_fleet { "/purge?wait=fleet" } else { "/purge" };
-    node.ask(path, &json!({ "tags": tags, "mode": mode })).await
+    let answer = node.ask(path, &json!({ "tags": tags, "mode": mode })).await?;
+    let (told, all) = human::purged(&answer, soft, style()).map_err(ControlError::NotJson)?;
+    Ok((if node.json { answer } else { told }, all))
+}
+
+/// What makes that shell complete the command line.
+pub(crate) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "csu-edge", &mut script);
+    // clap_complete 4.6.11 names bash's subcommands in two ways where the program's name has a hyphen,
+    // and completes none of their options.
+    String::from_utf8_lossy(&script).trim_end().replace("csu__subcmd__edge", "csu__edge")
+}
+
+/// Bold on a terminal, unless its user wants none (no-color.org).
+fn style() -> Style {
+    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|name| name == "dumb");
+    match std::io::stdout().is_terminal() && !wants_none && !is_dumb {
+        true => Style::Bold,
+        false => Style::Plain,
+    }
 }
 
 /// Prints a line on stdout. `println!` would panic where a pipe's reader has left.
@@ -224,13 +257,44 @@ fn host_and_port(text: &str) -> Result<Authority, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    /// The words of a command as a shell makes them.
+    fn words(command: &str) -> Vec<String> {
+        let script = format!("set -f; printf '%s\\0' {command}");
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{command}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_a_command_that_is_understood() {
+        let mut parsed = 0;
+        let program = Arguments::command();
+        for command in std::iter::once(&program).chain(program.get_subcommands()) {
+            let help = command.get_after_long_help().map(ToString::to_string);
+            let help = help.unwrap_or_else(|| panic!("{} has no examples", command.get_name()));
+            let help = help.replace("\\\n", "");
+            for line in help.lines().filter_map(|line| line.strip_prefix("  ")) {
+                let Some(at) = line.find("csu-edge ") else { continue };
+                let Some(line) = line.get(at..) else { continue };
+                let mut example = line;
+                for end in [" | ", " > ", " && "] {
+                    example = example.split(end).next().unwrap();
+                }
+                let words = words(example);
+                let read = Arguments::try_parse_from(&words);
+                assert!(read.is_ok(), "{example}: {}", read.unwrap_err());
+                parsed += 1;
+            }
+        }
+        assert!(parsed > 15, "{parsed}");
     }
 
     #[test]

@@ -59,9 +59,6 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// Dead letters listed when the request does not say how many.
 const DEFAULT_LETTERS: usize = 100;
 
-/// By whom a purge is counted that is asked for here.
-const OPERATOR: &str = "operator";
-
 /// What the control endpoint shows and moves.
 pub struct Node {
     /// Where purges go.

@@ -25,6 +25,8 @@ const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 /// A fault of our own (`EX_SOFTWARE`).
 const INTERNAL: u8 = 70;
+/// Done here, and not yet everywhere (`EX_TEMPFAIL`).
+const NOT_YET: u8 = 75;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -67,8 +69,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Ready { node } => runtime()?.block_on(cli::ready(&node))?,
         Command::Purge { tags, soft, wait_for_fleet, node } => {
-            runtime()?.block_on(cli::purge(&tags, soft, wait_for_fleet, &node))?
+            let asked = cli::purge(&tags, soft, wait_for_fleet, &node);
+            let (answer, is_everywhere) = runtime()?.block_on(asked)?;
+            say(&answer);
+            return Ok(ExitCode::from(if is_everywhere { 0 } else { NOT_YET }));
         }
+        Command::Completions { shell } => cli::completions(shell),
     };
     say(&answer);
     Ok(ExitCode::SUCCESS)

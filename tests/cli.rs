@@ -137,7 +137,7 @@ fn help_and_version_exit_with_0() {
     assert_eq!((code, stdout), (0, format!("csu-edge {}\n", env!("CARGO_PKG_VERSION"))));
     let (code, stdout, _) = run(&["--help"]);
     assert_eq!(code, 0);
-    for taught in ["check", "explain", "purge", "Exit codes", "Start here"] {
+    for taught in ["check", "explain", "purge", "Exit codes", "Start here", "CSU_EDGE_CONTROL"] {
         assert!(stdout.contains(taught), "{taught}");
     }
 }
@@ -161,7 +161,7 @@ fn explain_asks_a_running_node() {
         &address,
     ]);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    assert_eq!(stdout, "operation: GetChannels\nkey.oun: 128\n");
+    assert_eq!(stdout, "Operation  GetChannels\n\nKey\n  Oun  128\n");
     let (first, question) = asked.join().unwrap();
     assert_eq!(first, "POST /explain HTTP/1.1");
     assert_eq!(
@@ -226,4 +226,107 @@ fn a_control_port_where_nobody_listens_exits_with_69() {
     let (code, stdout, stderr) = run(&["purge", "*", "--control", &address]);
     assert_eq!((code, stdout.as_str()), (69, ""));
     assert!(stderr.contains("is one running") && stderr.contains(&address), "{stderr}");
+}
+
+#[test]
+fn a_purge_says_in_words_what_stands_and_exits_with_75_where_not_everybody_has_it() {
+    for (answer, expected, says) in [
+        (r#"{"sequence":7}"#, 0, "Purged as number 7: "),
+        (r#"{"sequence":7,"fleet":{"applied":["a","b"],"pending":[]}}"#, 0, "Applied by: a, b"),
+        (r#"{"sequence":7,"fleet":{"applied":["a"],"pending":["b"]}}"#, 75, "Not yet by: b"),
+        (r#"{"sequence":7,"fleet":{"unknown":true}}"#, 75, "It is not known"),
+    ] {
+        for form in ["--soft", "--json"] {
+            let (address, asked) = node("200 OK", answer);
+            let (code, stdout, stderr) =
+                run(&["purge", "*", "--wait-for-fleet", form, "--control", &address]);
+            assert_eq!((code, stderr.as_str()), (expected, ""), "{answer}");
+            match form {
+                "--json" => assert_eq!(stdout, format!("{answer}\n")),
+                _ => assert!(stdout.contains(says), "{stdout}"),
+            }
+            assert_eq!(asked.join().unwrap().0, "POST /purge?wait=fleet HTTP/1.1");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_node_is_told_so_and_exits_with_70() {
+    for arguments in [&["purge", "*"][..], &["explain", "GET", "/x"]] {
+        let (address, asked) = node("200 OK", "<html>");
+        let (code, stdout, stderr) = run(&[arguments, &["--control", &address]].concat());
+        asked.join().unwrap();
+        assert_eq!((code, stdout.as_str()), (70, ""));
+        assert!(stderr.contains("is this a node's listen.control?"), "{stderr}");
+    }
+}
+
+/// What a terminal gets; `script` gives the program one.
+fn on_a_terminal(variable: (&str, &str)) -> String {
+    let (address, asked) = node("200 OK", r#"{"verdict":"served","stored":true}"#);
+    let program = env!("CARGO_BIN_EXE_csu-edge");
+    let line = format!("'{program}' explain GET /x --control {address}");
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .env(variable.0, variable.1)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    asked.join().unwrap();
+    let (code, stdout, stderr) = outcome(output);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    stdout
+}
+
+#[test]
+fn a_terminal_gets_the_verdict_in_bold_unless_its_user_wants_none() {
+    let bold = "\u{1b}[1mserved\u{1b}[0m";
+    assert!(on_a_terminal(("NO_COLOR", "")).contains(bold));
+    for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let told = on_a_terminal(plain);
+        assert!(!told.contains('\u{1b}') && told.contains("served\r\n\r\nStored  yes"), "{told:?}");
+    }
+}
+
+#[test]
+fn every_command_teaches_by_examples() {
+    for command in ["serve", "check", "demo", "explain", "purge", "completions"] {
+        let (code, stdout, stderr) = run(&[command, "--help"]);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let example = format!("\n  csu-edge {command}");
+        assert!(stdout.contains("Example") && stdout.contains(&example), "{stdout}");
+    }
+    let (_, explain, _) = run(&["explain", "--help"]);
+    assert!(explain.contains("[env: CSU_EDGE_CONTROL=]"), "{explain}");
+}
+
+#[test]
+fn shells_complete_commands_and_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, stdout, stderr) = run(&["completions", shell]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{shell}");
+        for word in ["explain", "purge", "wait-for-fleet", "completions"] {
+            assert!(stdout.contains(word), "{shell}: {word}");
+        }
+    }
+    let complete = |words: &[&str]| {
+        let (_, script, _) = run(&["completions", "bash"]);
+        let last = words.len() - 1;
+        let ask = format!(
+            "{script}\nCOMP_WORDS=({}); COMP_CWORD={last}\n\
+             _csu__edge csu-edge \"${{COMP_WORDS[{last}]}}\" \"${{COMP_WORDS[{last}-1]}}\"\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            words.join(" ")
+        );
+        let output = Command::new("bash").args(["-c", &ask]).output().unwrap();
+        let (code, stdout, stderr) = outcome(output);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        stdout
+    };
+    assert_eq!(complete(&["csu-edge", "pu"]), "purge\n");
+    assert_eq!(complete(&["csu-edge", "purge", "--wait"]), "--wait-for-fleet\n");
+    let (code, _, stderr) = run(&["completions", "csh"]);
+    assert_eq!(code, 64);
+    assert!(stderr.contains("bash") && stderr.contains("zsh"), "{stderr}");
 }
