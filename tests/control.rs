@@ -435,7 +435,7 @@ fn is_documented(status: &Value) {
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
     let mut told: BTreeSet<&str> = rows.flat_map(|(cell, _)| cell.split('`').step_by(2)).collect();
     assert!(told.len() > 50, "{told:?}");
-    fn walk<'t>(value: &Value, path: &str, told: &mut BTreeSet<&'t str>) {
+    fn walk(value: &Value, path: &str, told: &mut BTreeSet<&str>) {
         if told.remove(path) {
             return;
         }

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
-import { PATIENCE_MS, Shop } from './nodes.mjs';
+import { PATIENCE_MS, Redis, Shop } from './nodes.mjs';
 import { focused, lowContrast, unnamed } from './page.mjs';
 
 const HOSTILE = '<img/src=x/onerror=window.hacked=1><script>window.hacked=2</script>';
@@ -33,18 +33,18 @@ after(async () => {
 });
 
 /** The console in a window of its own; `seen` collects what went wrong in it and what it asked for. */
-async function open(options = {}) {
+async function open(options = {}, at = shop) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage(), seen = { errors: [], requests: [] };
   page.on('console', message => { if (message.type() === 'error') seen.errors.push(message.text()); });
   page.on('pageerror', error => seen.errors.push(String(error)));
   page.on('request', request => seen.requests.push(request.url()));
-  await page.goto(`${shop.control}/console`);
+  await page.goto(`${at.control}/console`);
   await page.locator('#ready', { hasText: 'ready' }).waitFor();
   const close = () => {
     assert.deepEqual(seen.errors, []);
-    const elsewhere = seen.requests.filter(url => !url.startsWith(shop.control) && !url.startsWith('data:'));
+    const elsewhere = seen.requests.filter(url => !url.startsWith(at.control) && !url.startsWith('data:'));
     assert.deepEqual(elsewhere, []);
     return context.close();
   };
@@ -250,4 +250,30 @@ test('it says when the node does not answer, and when it does again', async () =
   await page.waitForFunction(() => document.getElementById('alarm').textContent === '');
   assert.match(await text(page, 'ready'), /^ready/);
   await context.close();
+});
+
+test('a node of a fleet shows the others, what they purge, and that Redis is away', async () => {
+  const redis = await Redis.start(), shops = [];
+  try {
+    for (const name of ['edge-1', 'edge-2']) shops.push(await Shop.open(`redis = { url = '${redis.url}', node = '${name}' }`));
+    const { page, close } = await open({}, shops[0]);
+    await becomes(page, 'members', /edge-1 \(this node\)/);
+    await becomes(page, 'members', /edge-2/);
+    await shops[1].purge('price/item:82000');
+    await becomes(page, 'feed', /other-nodehardprice\/item:82000/);
+    const applied = name => page.locator('#members tr', { hasText: name }).locator('td').first();
+    const sequence = (await text(page, 't-purge')).trim();
+    for (const name of ['edge-1', 'edge-2']) await applied(name).filter({ hasText: new RegExp(`^${sequence} `) }).waitFor();
+    await becomes(page, 'stored', /Redis, linksbeat closed/);
+    assert.equal(await text(page, 'trouble'), '');
+    await redis.end();
+    await becomes(page, 'ready', 'ready, degraded');
+    await becomes(page, 'trouble', /Degraded: redis-tier.*purge-plane/);
+    await becomes(page, 'members', /Redis does not tell/);
+    await becomes(page, 't-purge-more', /fenced: nothing strict from store/);
+    await close();
+  } finally {
+    for (const one of shops) await one.close();
+    await redis.end();
+  }
 });

@@ -3,6 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -38,9 +39,39 @@ function ended(child) {
   });
 }
 
+function freePort() {
+  return new Promise(resolve => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** A Redis that keeps nothing on disk. */
+export class Redis {
+  static async start() {
+    const redis = new Redis(), port = await freePort();
+    redis.child = spawn('redis-server', ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--daemonize', 'no'],
+      { stdio: ['ignore', 'pipe', 'inherit'] });
+    process.once('exit', () => redis.child.kill('SIGKILL'));
+    redis.url = `redis://127.0.0.1:${port}`;
+    await new Promise((resolve, reject) => {
+      redis.child.once('error', reject).once('exit', () => reject(new Error('redis-server ended')));
+      createInterface({ input: redis.child.stdout }).on('line', line => { if (line.includes('Ready to accept')) resolve(); });
+    });
+    return redis;
+  }
+
+  end() {
+    return ended(this.child);
+  }
+}
+
 export class Shop {
-  static async open() {
+  static async open(redis = '') {
     const shop = new Shop();
+    shop.redis = redis;
     shop.folder = mkdtempSync(join(tmpdir(), 'csu-edge-console-'));
     shop.sandbox = await start('csu-sandbox', '--latency', '20ms');
     await shop.startNode('127.0.0.1:0');
@@ -52,7 +83,8 @@ export class Shop {
     writeFileSync(config, `
       listen = { storefront = '127.0.0.1:0', ingest = '127.0.0.1:0', control = '${control}', workers = 1 }
       origin.service_root = 'http://${this.sandbox.listening.sandbox}/Commerce'
-      log.filter = 'warn'`);
+      log.filter = 'error'
+      ${this.redis}`);
     this.node = await start('csu-edge', 'serve', '--config', config);
     this.control = `http://${this.node.listening.control}`;
   }
