@@ -75,6 +75,7 @@ fn introduction(node: Addresses, sandbox: SocketAddr) -> String {
 storefront  http://{storefront}/Commerce   (a storefront's base URL)
 ingest      http://{ingest}/ingest/cdx   (push events arrive here)
 control     http://{control}   (metrics, probes, explain, purge)
+console     http://{control}/console   (the same for a browser, but for purges)
 
 Behind it, {away} ms away, a stand-in Retail Server: http://{sandbox}/Commerce
 

@@ -1,6 +1,6 @@
 // The console in a real browser, on a real node with load: what it shows, and to whom.
 //
-//   CSU_EDGE_PROGRAMS=target/debug node --test tests/console/
+//   CSU_EDGE_PROGRAMS=target/debug node --test tests/console/console.test.mjs
 //
 // CHROMIUM names the browser (default: chromium); with CSU_EDGE_SCREENSHOTS=docs the pictures of
 // docs/console.md are made anew.
