@@ -71,7 +71,7 @@ Examples:
 Exit codes: 0 it is ready, also where it does without something (`degraded`); 69 it is not, stderr says
 why, or no node answers.
 
-Docs: docs/operations.md, \"Probes\".";
+To read on: docs/operations.md, \"Probes\".";
 
 pub(super) const PURGE: &str = "\
 Tags:
