@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::operation::{Class, Identity, Lifetimes};
 
+mod change;
 mod credential;
 mod gate;
 mod generic;
@@ -17,20 +18,23 @@ mod mistake;
 mod reader;
 mod redis;
 mod refresh;
+mod reload;
 mod secret;
 mod tls;
 mod values;
 
+pub use change::NEEDS_RESTART;
 pub use gate::{Budget, Gate};
 pub use generic::{Generic, GenericPolicy, RequestFields};
 pub use mistake::{ConfigErrors, Mistake, Place};
 pub use redis::{Redis, RedisIdentity, RedisKind, RedisNode, RedisPurge, RedisServer};
 pub use refresh::Refresh;
+pub use reload::Reload;
 pub use secret::Secret;
 pub use tls::{ListenerTls, Tls, TlsVersion};
 
 /// Everything that can be set, validated.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// `[listen]`: the three listeners.
     pub listen: Listen,
@@ -68,10 +72,12 @@ pub struct Config {
     pub ingest: Ingest,
     /// `[log]`: what is logged and how.
     pub log: Log,
+    /// `[reload]`: how a changed configuration is noticed.
+    pub reload: Reload,
 }
 
 /// `[listen]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listen {
     /// Where storefronts connect. Default `0.0.0.0:8080`.
     pub storefront: SocketAddr,
@@ -86,7 +92,7 @@ pub struct Listen {
 }
 
 /// `[origin]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Origin {
     /// The service root: scheme, authority and path, without query and without a trailing slash.
     pub service_root: Uri,
@@ -121,7 +127,7 @@ pub enum TlsRoots {
 }
 
 /// `[storefront]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Storefront {
     /// The base that replaces the origin's in `@odata.nextLink`, such as
     /// `https://shop.example/Commerce`. Absent: taken from each request's own scheme and host.
@@ -143,14 +149,14 @@ pub enum BatchMode {
 }
 
 /// `[memory]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Memory {
     /// What stored responses may occupy, in bytes. Default 512 MiB.
     pub max_bytes: u64,
 }
 
 /// `[class.*]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClassLifetimes([Lifetimes; Class::ALL.len()]);
 
 impl ClassLifetimes {
@@ -168,7 +174,7 @@ impl ClassLifetimes {
 }
 
 /// `[absent]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Absent {
     /// How long a 204, 404 or 410 is fresh, at most as long as its class; never stale.
     /// Default 30 s.
@@ -176,7 +182,7 @@ pub struct Absent {
 }
 
 /// One `[[operation]]`. What is `None` stays as the built-in catalogue or the class has it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OperationRule {
     /// `EntitySet/Operation`, or the bare name of an unbound operation.
     pub name: String,
@@ -218,7 +224,7 @@ pub struct DecomposeRule {
 }
 
 /// `[key]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyRules {
     /// Query options left out of the key and not sent to the origin on a fetch that may be
     /// stored. A trailing `*` matches any rest. Default: the usual tracking parameters.
@@ -228,7 +234,7 @@ pub struct KeyRules {
 }
 
 /// `[cors]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cors {
     /// Origins that may read answers.
     pub allowed_origins: AllowedOrigins,
@@ -254,7 +260,7 @@ pub enum AllowedOrigins {
 }
 
 /// `[forwarded]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Forwarded {
     /// Peers whose `Forwarded` and `X-Forwarded-*` are believed and added to; anyone else's are
     /// replaced. Default: none.
@@ -265,7 +271,7 @@ pub struct Forwarded {
 }
 
 /// `[limits]`. A limit that is met gives the status named here.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// A request's head in bytes (431). Default 32 KiB.
     pub header_bytes: usize,
@@ -310,7 +316,7 @@ pub struct Limits {
 }
 
 /// `[purge]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Purge {
     /// Tags whose last purge is remembered; past it everything is purged. Default 4,000,000.
     pub max_tags: usize,
@@ -323,7 +329,7 @@ pub struct Purge {
 }
 
 /// `[ingest]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ingest {
     /// Standard Webhooks secrets (`whsec_…`); any one verifies.
     pub hmac_secrets: Vec<Secret>,
@@ -349,7 +355,7 @@ pub struct Ingest {
 }
 
 /// `[log]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
     /// How a line is written.
     pub format: LogFormat,
@@ -388,6 +394,7 @@ impl Config {
             purge: Purge::default(),
             ingest: Ingest::default(),
             log: Log::default(),
+            reload: Reload::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! | `GET /metrics` | every metric, in Prometheus' text format |
 //! | `GET /live` | 200 while the process runs |
 //! | `GET /ready` | 200, or 503 and why not |
-//! | `GET /version` | the program's name and version |
+//! | `GET /version` | the program's name and version, and which configuration is in force |
 //! | `GET /console` | how the node is, as a page for people |
 //! | `GET /status` | the same as JSON |
 //! | `GET /dead-letters?limit=N` | push events that no rule knew what to do with, newest first |
@@ -71,6 +71,8 @@ pub struct Node {
     pub dead_letters: Arc<DeadLetters>,
     /// What works less well than it should, for `/ready` to tell: the node serves all the same.
     pub degraded: Box<dyn Fn() -> Vec<&'static str> + Send + Sync>,
+    /// What `/version` tells of the configuration in force: nothing from which a secret follows.
+    pub configuration: Box<dyn Fn() -> Value + Send + Sync>,
     /// What `/explain` asks.
     pub explain: Arc<dyn Explain>,
     /// Called before each scrape, to set the gauges that are not kept up to date otherwise.
@@ -242,7 +244,7 @@ impl Control {
             Resource::Metrics => self.metrics(),
             Resource::Live => Ok(json_response(StatusCode::OK, &json!({ "live": true }))),
             Resource::Ready => Ok(self.readiness()),
-            Resource::Version => Ok(version()),
+            Resource::Version => Ok(version((self.node.configuration)())),
             Resource::Console => Ok(console::page()),
             Resource::Status => Ok(self.status().await),
             Resource::DeadLetters => self.dead_letters(head.uri.query()),
@@ -389,8 +391,12 @@ impl Control {
     }
 }
 
-fn version() -> Response<Full<Bytes>> {
-    let body = json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") });
+fn version(configuration: Value) -> Response<Full<Bytes>> {
+    let body = json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "configuration": configuration,
+    });
     json_response(StatusCode::OK, &body)
 }
 

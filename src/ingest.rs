@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::ALLOW;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -55,15 +56,33 @@ const MAX_LOGGED_BYTES: usize = 128;
 /// The ingest endpoint.
 #[derive(Debug)]
 pub struct Ingest {
-    settings: config::Ingest,
+    rules: ArcSwap<Rules>,
     clock: Clock,
     metrics: Metrics,
-    authenticator: Authenticator,
     purger: Purger,
     schedule: Schedule,
     dead_letters: Arc<DeadLetters>,
     event_ids: RememberedIds,
     delivery_ids: RememberedIds,
+}
+
+/// What deliveries are judged by. A delivery is judged by one from its beginning to its end.
+#[derive(Debug)]
+struct Rules {
+    settings: config::Ingest,
+    authenticator: Authenticator,
+}
+
+impl Rules {
+    fn new(settings: config::Ingest) -> Result<Self, CredentialError> {
+        Ok(Self { authenticator: Authenticator::new(&settings)?, settings })
+    }
+
+    /// How long a delivery could be replayed: a signature that came from ahead verifies for twice the
+    /// tolerance, in whole seconds.
+    const fn replayable_for(&self) -> Duration {
+        self.settings.tolerance.saturating_mul(2).saturating_add(Duration::from_secs(1))
+    }
 }
 
 /// What one delivery comes to, before anything of it is applied.
@@ -106,27 +125,39 @@ impl Ingest {
         metrics: Metrics,
         clock: Clock,
     ) -> Result<Self, CredentialError> {
-        let authenticator = Authenticator::new(&settings)?;
         // So that they can be watched before the first of each.
         for reason in Refusal::REASONS {
             metrics.ingest_refused.with_label_values(&[reason]);
         }
-        let schedule = Schedule::start(purger.clone(), clock.clone(), metrics.clone(), &settings);
-        // A signature that came from ahead verifies for twice the tolerance, in whole seconds.
-        let replayable_for =
-            settings.tolerance.saturating_mul(2).saturating_add(Duration::from_secs(1));
-        let delivery_ids = RememberedIds::new(settings.remembered_ids, replayable_for);
+        let rules = Rules::new(settings)?;
+        let settings = &rules.settings;
+        let schedule = Schedule::start(purger.clone(), clock.clone(), metrics.clone(), settings);
         Ok(Self {
             dead_letters: Arc::new(DeadLetters::new(settings.dead_letters, metrics.clone())),
             event_ids: RememberedIds::new(settings.remembered_ids, EVENT_IDS_REMEMBERED_FOR),
-            delivery_ids,
-            authenticator,
+            delivery_ids: RememberedIds::new(settings.remembered_ids, rules.replayable_for()),
+            rules: ArcSwap::from_pointee(rules),
             purger,
             schedule,
             clock,
             metrics,
-            settings,
         })
+    }
+
+    /// Goes by other settings from the next delivery on. What is remembered, kept and scheduled stays,
+    /// as far as it has room.
+    ///
+    /// # Errors
+    /// Names the secret or token that cannot be used; then nothing has changed.
+    pub fn reconfigure(&self, settings: config::Ingest) -> Result<(), CredentialError> {
+        let rules = Rules::new(settings)?;
+        let settings = &rules.settings;
+        self.dead_letters.set_max(settings.dead_letters);
+        self.event_ids.set_bounds(settings.remembered_ids, EVENT_IDS_REMEMBERED_FOR);
+        self.delivery_ids.set_bounds(settings.remembered_ids, rules.replayable_for());
+        self.schedule.reconfigure(settings);
+        self.rules.store(Arc::new(rules));
+        Ok(())
     }
 
     /// The events kept aside, for the control endpoint.
@@ -162,23 +193,22 @@ impl Ingest {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let claim = self
-            .authenticator
+        let rules = self.rules.load_full();
+        let Rules { settings, authenticator } = &*rules;
+        let claim = authenticator
             .judge_head(&head.headers, self.clock.now())
             .map_err(Refusal::Unauthenticated)?;
-        let body = small_body::read(body, self.settings.body_bytes).await.map_err(Refusal::Body)?;
+        let body = small_body::read(body, settings.body_bytes).await.map_err(Refusal::Body)?;
         let delivery_id = match claim {
             Claim::Accepted => None,
             Claim::Signed(signature) => {
-                let id = self
-                    .authenticator
-                    .verify(&signature, &body)
-                    .map_err(Refusal::Unauthenticated)?;
+                let id =
+                    authenticator.verify(&signature, &body).map_err(Refusal::Unauthenticated)?;
                 Some(self.delivery_ids.digest(&[&id]))
             }
         };
         let now = self.clock.now();
-        let events = read_delivery(&head.headers, &body, self.settings.events, now)
+        let events = read_delivery(&head.headers, &body, settings.events, now)
             .map_err(Refusal::Unreadable)?;
         let replayed = delivery_id.is_some_and(|id| self.delivery_ids.contains(id, now));
         let plan = self.plan(&events, replayed, now)?;
@@ -190,7 +220,7 @@ impl Ingest {
         for (event, outcome) in events.iter().zip(&plan.outcomes) {
             self.report(event, *outcome, stamp.sequence);
         }
-        let spread = match self.settings.wait_for_fleet {
+        let spread = match settings.wait_for_fleet {
             true => self.purger.spread(stamp).await,
             false => None,
         };

@@ -33,6 +33,7 @@ pub mod node;
 pub mod odata;
 pub mod operation;
 pub mod origin;
+mod places;
 pub mod proxy;
 pub mod purge;
 pub mod question;

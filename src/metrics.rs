@@ -158,6 +158,10 @@ pub struct Metrics {
     pub tls_files_usable: IntGaugeVec,
     /// When the certificate that is in use ends, in seconds since the Unix epoch, by listener.
     pub tls_certificate_expiry: IntGaugeVec,
+    /// Configurations read while the node ran, by what became of them.
+    pub config_reloads: CounterVec,
+    /// When the configuration in force was put in force, in seconds since the Unix epoch.
+    pub config_loaded: IntGauge,
     /// Tasks that ended in a panic: each is a bug.
     pub panics: Counter,
 }
@@ -403,6 +407,15 @@ impl Metrics {
                 "tls_certificate_expiry_seconds",
                 "When the certificate in use ends, in seconds since the Unix epoch",
                 &["listener"],
+            )?,
+            config_reloads: declare.counters(
+                "config_reloads_total",
+                "Configurations read while the node ran, by what became of them",
+                &["result"],
+            )?,
+            config_loaded: declare.gauge(
+                "config_loaded_timestamp_seconds",
+                "When the configuration in force was put in force, in seconds since the Unix epoch",
             )?,
             panics: declare
                 .counter("panics_total", "Tasks that ended in a panic; each is a bug")?,

@@ -1,10 +1,11 @@
 //! One running node: three listeners around one engine.
 
+mod reload;
 mod sharing;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,13 +28,16 @@ use crate::metrics::Metrics;
 use crate::odata::ServiceRootError;
 use crate::operation::{Catalogue, CatalogueError};
 use crate::origin::{OriginClient, SetupError};
-use crate::proxy::{Engine, Proxy};
+use crate::proxy::{Engine, InForce, Proxy, WorkerProxy};
 use crate::purge::{Purger, Stamp};
 use crate::redis::RedisSetupError;
 use crate::server::{self, Answer, Counters, Drained, Handler, Peer, Plan, RepeatPlan, Server};
 use crate::tls::{LiveTls, UnusableTls};
 
+use reload::Standing;
 use sharing::Sharing;
+
+pub use reload::{Reloaded, Reloader};
 
 /// How often purges that nothing living can be older than are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -100,7 +105,7 @@ pub struct Node {
     ingest: Server,
     control: Server,
     readiness: Arc<Readiness>,
-    drain_for: Duration,
+    reloader: Arc<Reloader>,
     sharing: Sharing,
     _upkeep: Vec<AbortOnDropHandle<()>>,
 }
@@ -116,8 +121,7 @@ impl Node {
         tell_limits(&metrics, &config);
         let catalogue =
             Catalogue::new(&config.operations, &config.classes).map_err(StartError::Catalogue)?;
-        let longest_life = catalogue.longest_life().max(config.generic.longest_life());
-        let remembered_for = longest_life + config.origin.fetch_timeout.max(LATEST_LANDING);
+        let remembered_for = remembered_for(&config, &catalogue);
         let sharing = Sharing::start(&config, remembered_for, &clock, &metrics)?;
         let purger = sharing.purger.clone();
         let origin = OriginClient::new(&config.origin)?;
@@ -135,8 +139,10 @@ impl Node {
         let engine =
             Engine::new(config, catalogue, purger.clone(), metrics.clone(), clock.clone())?;
         let tier = sharing.tier(&engine.config, engine.key_seed, &clock, &metrics);
-        let engine = Arc::new(engine.with_shared(tier));
-        let refresher = Proxy::new(Arc::clone(&engine), Arc::new(origin.with_own_connections()));
+        let engine = engine.with_shared(tier);
+        let repeats = engine.repeats();
+        let in_force = InForce::new(engine);
+        let refresher = Proxy::new(in_force.engine(), Arc::new(origin.with_own_connections()));
         let mut secured = Secured { metrics: metrics.clone(), clock: clock.clone(), all: vec![] };
         let mut open = |listener, tls, address, workers| {
             let tls = secured.open(listener, tls)?;
@@ -154,10 +160,10 @@ impl Node {
         };
 
         let storefront = open("storefront", tls.storefront, listen.storefront, listen.workers)?
-            .repeating(engine.repeats())
+            .repeating(repeats)
             .serve({
-                let engine = Arc::clone(&engine);
-                move || Proxy::new(Arc::clone(&engine), Arc::new(origin.with_own_connections()))
+                let in_force = Arc::clone(&in_force);
+                move || WorkerProxy::new(Arc::clone(&in_force), origin.with_own_connections())
             })?;
         let ingest_server = open("ingest", tls.ingest, listen.ingest, 1)?.serve({
             let ingest = Arc::clone(&ingest);
@@ -167,19 +173,28 @@ impl Node {
             metrics.clone(),
             [("storefront", storefront.counters()), ("ingest", ingest_server.counters())],
         );
+        // It holds the control listener's bounds, and that tells of it.
+        let late_reloader = Arc::new(OnceLock::<Arc<Reloader>>::new());
         let control = Arc::new(Control::new(control::Node {
             purger: purger.clone(),
-            metrics,
+            metrics: metrics.clone(),
             readiness: Arc::clone(&readiness),
             dead_letters: ingest.dead_letters(),
             degraded: Box::new({
                 let (purger, tier) = (purger.clone(), sharing.tier.clone());
                 move || Sharing::degraded(&purger, tier.as_ref())
             }),
-            explain: Arc::clone(&engine) as Arc<dyn control::Explain>,
-            on_scrape: Box::new(move || {
-                engine.measure();
-                gauges.measure();
+            explain: Arc::clone(&in_force) as Arc<dyn control::Explain>,
+            configuration: Box::new({
+                let reloader = Arc::clone(&late_reloader);
+                move || reloader.get().map_or(Value::Null, |reloader| reloader.told())
+            }),
+            on_scrape: Box::new({
+                let in_force = Arc::clone(&in_force);
+                move || {
+                    in_force.engine().measure();
+                    gauges.measure();
+                }
             }),
             loopback_only: listen.control.ip().is_loopback(),
             tls: tls.control.is_some(),
@@ -189,13 +204,22 @@ impl Node {
         let control_server = open("control", tls.control, listen.control, 1)?
             .serve(move || ControlHandler(Arc::clone(&control)))?;
 
+        let reloader = Arc::new(Reloader {
+            in_force: Arc::clone(&in_force),
+            ingest,
+            bounds: [&storefront, &ingest_server, &control_server].map(Server::bounds),
+            standing: Mutex::new(Standing::new(clock.now(), &metrics)),
+            metrics,
+            clock: clock.clone(),
+        });
+        let _ = late_reloader.set(Arc::clone(&reloader));
         let addresses = Addresses {
             storefront: storefront.local_address(),
             ingest: ingest_server.local_address(),
             control: control_server.local_address(),
         };
         let mut upkeep = secured.followers();
-        let refreshing = refresher.refresh_after_purges(clock.clone());
+        let refreshing = refresher.refresh_after_purges(in_force, clock.clone());
         upkeep.push(AbortOnDropHandle::new(tokio::spawn(refreshing)));
         upkeep.push(AbortOnDropHandle::new(tokio::spawn(forget_old_purges(purger, clock))));
         sharing.joined().await;
@@ -212,7 +236,7 @@ impl Node {
             ingest: ingest_server,
             control: control_server,
             readiness,
-            drain_for: listen.drain_for,
+            reloader,
             sharing,
             _upkeep: upkeep,
         })
@@ -221,6 +245,11 @@ impl Node {
     /// Where the node listens.
     pub const fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// What gives the node other settings while it runs.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// Up to where this node has applied the fleet's purges, as it applies them: for who measures how
@@ -236,8 +265,9 @@ impl Node {
     /// listener ends last, so that `/ready` tells of it meanwhile.
     pub async fn drain(self) -> Drained {
         self.readiness.set(NotReady::Draining);
+        let drain_for = self.reloader.drain_for();
         let (storefront, ingest) =
-            tokio::join!(self.storefront.stop(self.drain_for), self.ingest.stop(self.drain_for));
+            tokio::join!(self.storefront.stop(drain_for), self.ingest.stop(drain_for));
         self.sharing.leave().await;
         self.control.stop(Duration::from_secs(1)).await;
         tracing::info!(storefront = storefront.as_str(), ingest = ingest.as_str(), "drained");
@@ -316,6 +346,12 @@ impl Secured {
     }
 }
 
+/// How long purges are remembered: as long as anything lives that is stored by this configuration.
+fn remembered_for(config: &Config, catalogue: &Catalogue) -> Duration {
+    let longest_life = catalogue.longest_life().max(config.generic.longest_life());
+    longest_life + config.origin.fetch_timeout.max(LATEST_LANDING)
+}
+
 async fn forget_old_purges(purger: Purger, clock: Clock) {
     loop {
         clock.sleep(FORGET_EVERY).await;
@@ -323,14 +359,15 @@ async fn forget_old_purges(purger: Purger, clock: Clock) {
     }
 }
 
-impl Handler for Proxy {
+impl Handler for WorkerProxy {
     fn handle(
         &self,
         request: Request<Incoming>,
         peer: Peer,
         may_repeat: bool,
     ) -> impl Future<Output = Answer> {
-        Self::handle(self, request, peer, may_repeat)
+        let proxy = self.current();
+        async move { proxy.handle(request, peer, may_repeat).await }
     }
 }
 

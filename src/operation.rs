@@ -4,6 +4,7 @@ mod built_in;
 mod catalogue;
 mod class;
 mod decomposition;
+mod definition;
 mod field_path;
 mod id_kind;
 
@@ -76,12 +77,14 @@ impl Identity {
 }
 
 /// One operation whose answers may be kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Operation {
     /// The position in [`Catalogue::operations`], for tables of counters.
     pub index: usize,
     /// `EntitySet/Operation`, or the bare name of what stands directly under the service root.
     pub name: Box<str>,
+    /// What it is in a key: method, name, and the definition where that is not the built-in one.
+    pub keyed_as: Box<str>,
     /// GET for a function or a whole entity set, POST for an action.
     pub method: Method,
     /// What kind of answer it gives.

@@ -35,8 +35,10 @@ pub mod flight;
 pub mod forwarded;
 pub mod hottest;
 pub mod identity;
+pub mod in_force;
 mod invalidate;
 mod keep;
+mod limit;
 pub mod listed;
 pub mod lookup;
 pub mod pass;
@@ -72,6 +74,7 @@ use crate::stored_response::StoredResponse;
 pub use decoded_body::OriginBody;
 pub use engine::Engine;
 pub use errand::{Call, Errand, OperationErrand, Subject, Task};
+pub use in_force::{InForce, WorkerProxy};
 
 /// Point-of-sale devices authenticate with this; nothing of theirs is cached.
 const DEVICE_TOKEN: HeaderName = HeaderName::from_static("devicetoken");

@@ -304,7 +304,7 @@ impl<'a> Reading<'a> {
             .optional(Field::Version, headers.version.as_ref())?
             .optional(Field::Prefer, headers.prefer.as_ref())?
             .text(Field::Partition, partition)?
-            .text(Field::Operation, format_args!("{} {}", operation.method, operation.name))?
+            .text(Field::Operation, &operation.keyed_as)?
             .text(Field::Path, path)?
             .text(Field::Query, options)?
             .field(Field::Body, body)

@@ -24,15 +24,17 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::body::Body;
 use crate::config::Limits;
+use crate::places::Places;
 use crate::tls::LiveTls;
 use clients::Clients;
 
@@ -223,8 +225,36 @@ enum Phase {
 pub struct Server {
     local_address: SocketAddr,
     counters: Arc<Counters>,
+    bounds: Arc<Bounds>,
     phase: watch::Sender<Phase>,
     workers: Vec<oneshot::Receiver<()>>,
+}
+
+/// What connections are held to, which may change while there are some.
+#[derive(Debug)]
+pub struct Bounds {
+    /// Those that begin go by these as long as they are open.
+    limits: ArcSwap<Limits>,
+    slots: Arc<Places>,
+    clients: Arc<Clients>,
+}
+
+impl Bounds {
+    fn new(limits: Limits, trusted: Vec<IpNet>) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Places::new(limits.connections),
+            clients: Clients::new(limits.connections_per_client, trusted).into(),
+            limits: ArcSwap::from_pointee(limits),
+        })
+    }
+
+    /// Holds connections to other limits: those that begin from now on to all of them. Those that are
+    /// open keep their own, and count towards how many there may be.
+    pub fn set(&self, limits: &Limits, trusted: &[IpNet]) {
+        self.slots.set_bound(limits.connections);
+        self.clients.set_bounds(limits.connections_per_client, trusted.to_vec());
+        self.limits.store(Arc::new(limits.clone()));
+    }
 }
 
 /// Binds and serves.
@@ -244,20 +274,16 @@ where
         listeners.push(bind(local_address, true)?);
     }
     let counters = Arc::new(Counters::default());
-    let slots = Arc::new(Semaphore::new(plan.limits.connections.min(Semaphore::MAX_PERMITS)));
-    let clients = Clients::new(plan.limits.connections_per_client, plan.trusted.clone());
-    let clients = Arc::new(clients);
+    let bounds = Bounds::new(plan.limits.clone(), plan.trusted.clone());
     let phase = watch::Sender::new(Phase::Serving);
     let (started, starts) = mpsc::channel();
     let mut workers = Vec::with_capacity(count);
     for (index, listener) in listeners.into_iter().enumerate() {
         let (ended, end) = oneshot::channel();
         let worker = worker::Run {
-            limits: plan.limits.clone(),
+            bounds: Arc::clone(&bounds),
             repeats: RepeatPlan { bytes: plan.repeats.bytes / count, ..plan.repeats },
             tls: plan.tls.clone(),
-            slots: Arc::clone(&slots),
-            clients: Arc::clone(&clients),
             counters: Arc::clone(&counters),
             phase: phase.subscribe(),
         };
@@ -268,7 +294,7 @@ where
         })?;
         workers.push(end);
     }
-    let server = Server { local_address, counters, phase, workers };
+    let server = Server { local_address, counters, bounds, phase, workers };
     drop(started);
     for _ in 0..count {
         starts.recv().map_err(|_| io::Error::other("a worker ended before it served"))??;
@@ -309,6 +335,11 @@ impl Server {
     /// The address that is bound.
     pub const fn local_address(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// What its connections are held to.
+    pub fn bounds(&self) -> Arc<Bounds> {
+        Arc::clone(&self.bounds)
     }
 
     /// What happened to connections so far.

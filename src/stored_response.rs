@@ -74,6 +74,22 @@ impl StoredResponse {
         plane.check(&self.tags, self.stamp, &self.last_found_usable, strictness)
     }
 
+    /// The same answer, good for another while.
+    #[must_use]
+    pub fn with_freshness(&self, freshness: Freshness) -> Self {
+        Self {
+            key: self.key.clone(),
+            stamp: self.stamp,
+            freshness,
+            status: self.status,
+            fields: self.fields.clone(),
+            tags: self.tags.clone(),
+            body: Arc::clone(&self.body),
+            last_found_usable: LastFoundUsable::default(),
+            let_go: LetGo::default(),
+        }
+    }
+
     /// Whether it came from the origin before the other did.
     pub fn came_before(&self, other: &Self) -> bool {
         self.freshness.received_at < other.freshness.received_at

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 
-use csu_edge::config::{Config, Place};
+use csu_edge::config::{Config, NEEDS_RESTART, Place};
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
@@ -161,4 +161,22 @@ proptest! {
             prop_assert!(column <= found.chars().count() + 1, "{mistake:?}");
         }
     }
+}
+
+#[test]
+fn the_manual_lists_what_needs_a_restart() {
+    let (_, listed) = MANUAL.split_once("\n## What needs a restart\n").unwrap();
+    let listed =
+        listed.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("- "));
+    let told: BTreeSet<&str> = listed
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        // Beside `redis`, what is in it.
+        .filter(|name| *name != "partition_secret")
+        .collect();
+    assert_eq!(told, NEEDS_RESTART.iter().copied().collect());
+    let is_setting = |name: &&str| {
+        let below = format!("{name}.");
+        Config::keys().iter().any(|key| key == name || key.starts_with(&below))
+    };
+    assert!(NEEDS_RESTART.iter().all(is_setting));
 }

@@ -78,6 +78,7 @@ fn scene_with(change: impl FnOnce(&mut Node)) -> Scene {
         readiness: Arc::clone(&readiness),
         dead_letters: ingest.dead_letters(),
         degraded: Box::new(Vec::new),
+        configuration: Box::new(|| json!({ "digest": "d" })),
         explain: Arc::new(Echo),
         on_scrape: Box::new({
             let scrapes = Arc::clone(&scrapes);
@@ -170,7 +171,14 @@ async fn a_node_that_is_not_ready_says_why_and_lives_all_the_same() {
     assert_eq!(ready().await, (503, json!({ "ready": false, "reasons": ["draining"] })));
     assert_eq!(scene.get("/live").await.status, StatusCode::OK);
     let version = scene.get("/version").await.json();
-    assert_eq!(version, json!({ "name": "csu-edge", "version": env!("CARGO_PKG_VERSION") }));
+    let configuration = json!({ "digest": "d" });
+    let version_of_program = env!("CARGO_PKG_VERSION");
+    let expected = json!({
+        "name": "csu-edge",
+        "version": version_of_program,
+        "configuration": configuration,
+    });
+    assert_eq!(version, expected);
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ const FREE_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOC
 
 /// Runs a sandbox and a node in front of it until SIGTERM or SIGINT.
 pub(crate) async fn demo() -> Result<ExitCode, ServeError> {
-    telemetry::init(&Log { format: LogFormat::Text, filter: "warn".to_owned() })?;
+    let _filter = telemetry::init(&Log { format: LogFormat::Text, filter: "warn".to_owned() })?;
     let signals = Signals::new().map_err(ServeError::Signals)?;
     let secret = new_secret();
     // Each of the two must know the other's address before it starts, so the sandbox's is bound

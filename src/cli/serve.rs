@@ -10,6 +10,7 @@ use csu_edge::telemetry::{self, TelemetryError};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::say;
 
@@ -37,13 +38,19 @@ struct Announcement {
     listening: Addresses,
 }
 
-/// Runs a node until SIGTERM or SIGINT, then drains it. A second signal ends it at once.
+/// Runs a node until SIGTERM or SIGINT, then drains it. A second signal ends it at once. SIGHUP, and a
+/// change of the file, gives it another configuration.
 pub(crate) async fn serve(path: &Path) -> Result<ExitCode, ServeError> {
     let config = Config::load(path, std::env::vars_os())?;
-    telemetry::init(&config.log)?;
+    let log_filter = telemetry::init(&config.log)?;
     // Before the node starts: a signal that comes meanwhile is not lost.
     let signals = Signals::new().map_err(ServeError::Signals)?;
-    let node = Node::start(config, Clock::system()).await?;
+    let hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let node = Node::start(config.clone(), Clock::system()).await?;
+    let reloader = node.reloader();
+    reloader.log_by(log_filter);
+    let following = tokio::spawn(reloader.follow(path.to_owned(), config, hangup));
+    let _following = AbortOnDropHandle::new(following);
     if let Ok(line) = serde_json::to_string(&Announcement { listening: node.addresses() }) {
         say(&line);
     }

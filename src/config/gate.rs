@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `[origin.gate]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gate {
     /// How many requests may be sent in a span. Absent: as many as there are.
     pub budget: Option<Budget>,

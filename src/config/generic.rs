@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 /// `[generic]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Generic {
     /// What happens to a GET or HEAD that the catalogue does not know. Default: it passes.
     pub policy: GenericPolicy,

@@ -35,6 +35,7 @@ mod generic;
 mod operations;
 mod redis;
 mod refresh;
+mod reload;
 mod tls;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -119,6 +120,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let purge = root.table("purge", purge);
     let (ingest, authenticated) = root.table("ingest", |section| ingest(section, in_fleet));
     let log = root.table("log", log);
+    let reload = root.table("reload", reload::read);
 
     if !listen.ingest.ip().to_canonical().is_loopback() && !authenticated && !asks_pushers {
         let message = format!(
@@ -148,6 +150,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         purge,
         ingest,
         log,
+        reload,
     })
 }
 

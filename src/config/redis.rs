@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Secret;
 
 /// `[redis]`. Absent: memory alone, and a purge plane within the process.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Redis {
     /// The Redis that holds answers.
     pub server: RedisServer,
@@ -41,7 +41,7 @@ pub struct Redis {
 }
 
 /// `[redis.purge]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedisPurge {
     /// A Redis of the plane's own. Absent: the one that holds answers.
     pub server: Option<RedisServer>,

@@ -3,7 +3,7 @@
 use crate::operation::Class;
 
 /// `[refresh]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refresh {
     /// How early what is asked for often is fetched anew before its lifetime ends, in percent of the
     /// time that a fetch takes (XFetch's β is this by a hundred). Default 100; 0: never.

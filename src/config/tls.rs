@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// `[tls.*]`. A listener without its table speaks HTTP in the clear.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tls {
     /// `[tls.storefront]`.
     pub storefront: Option<ListenerTls>,

@@ -1,6 +1,7 @@
 //! Events that no rule knew what to do with: kept for reading, never dropped in silence.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -101,7 +102,7 @@ fn cut(text: &str, max_bytes: usize) -> &str {
 /// The last dead letters, the oldest out first.
 #[derive(Debug)]
 pub struct DeadLetters {
-    max: usize,
+    max: AtomicUsize,
     metrics: Metrics,
     letters: Mutex<VecDeque<DeadLetter>>,
 }
@@ -113,21 +114,29 @@ impl DeadLetters {
         for reason in DeadLetterReason::ALL {
             metrics.dead_letters.with_label_values(&[reason.as_str()]);
         }
-        Self { max, metrics, letters: Mutex::default() }
+        Self { max: AtomicUsize::new(max), metrics, letters: Mutex::default() }
+    }
+
+    /// Keeps at most so many from now on.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+        self.make_room(&mut self.letters.lock());
     }
 
     /// Counts and keeps a letter.
     pub fn add(&self, letter: DeadLetter) {
         self.metrics.dead_letters.with_label_values(&[letter.reason.as_str()]).inc();
-        let kept = {
-            let mut letters = self.letters.lock();
-            letters.push_back(letter);
-            while letters.len() > self.max {
-                letters.pop_front();
-            }
-            letters.len()
-        };
-        self.metrics.dead_letters_kept.set(i64::try_from(kept).unwrap_or(i64::MAX));
+        let mut letters = self.letters.lock();
+        letters.push_back(letter);
+        self.make_room(&mut letters);
+    }
+
+    fn make_room(&self, letters: &mut VecDeque<DeadLetter>) {
+        while letters.len() > self.max.load(Ordering::Relaxed) {
+            letters.pop_front();
+        }
+        let kept = i64::try_from(letters.len()).unwrap_or(i64::MAX);
+        self.metrics.dead_letters_kept.set(kept);
     }
 
     /// The newest letters, at most `limit`, the newest first.

@@ -22,13 +22,13 @@ pub(super) struct IdDigest(u128);
 #[derive(Debug)]
 pub(super) struct RememberedIds {
     hash_key: [u8; 16],
-    max: usize,
-    remembered_for: Duration,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    max: usize,
+    remembered_for: Duration,
     in_order: VecDeque<(Timestamp, IdDigest)>,
     known: HashSet<IdDigest>,
 }
@@ -36,7 +36,15 @@ struct State {
 impl RememberedIds {
     /// Remembers at most `max` ids, each for `remembered_for`.
     pub(super) fn new(max: usize, remembered_for: Duration) -> Self {
-        Self { hash_key: rand::random(), max, remembered_for, state: Mutex::default() }
+        let state = State { max, remembered_for, in_order: VecDeque::new(), known: HashSet::new() };
+        Self { hash_key: rand::random(), state: Mutex::new(state) }
+    }
+
+    /// Remembers so many from now on, each for so long.
+    pub(super) fn set_bounds(&self, max: usize, remembered_for: Duration) {
+        let mut state = self.state.lock();
+        (state.max, state.remembered_for) = (max, remembered_for);
+        state.make_room();
     }
 
     /// The digest of an id's parts.
@@ -52,7 +60,7 @@ impl RememberedIds {
     /// Whether the id was seen and is not forgotten.
     pub(super) fn contains(&self, id: IdDigest, now: Timestamp) -> bool {
         let mut state = self.state.lock();
-        state.forget_before(now, self.remembered_for);
+        state.forget_old(now);
         state.known.contains(&id)
     }
 
@@ -64,16 +72,20 @@ impl RememberedIds {
                 state.in_order.push_back((now, id));
             }
         }
-        while state.in_order.len() > self.max {
-            state.forget_oldest();
-        }
+        state.make_room();
     }
 }
 
 impl State {
-    fn forget_before(&mut self, now: Timestamp, remembered_for: Duration) {
+    fn make_room(&mut self) {
+        while self.in_order.len() > self.max {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_old(&mut self, now: Timestamp) {
         while let Some((seen_at, _)) = self.in_order.front()
-            && now.saturating_since(*seen_at) > remembered_for
+            && now.saturating_since(*seen_at) > self.remembered_for
         {
             self.forget_oldest();
         }

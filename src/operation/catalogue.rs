@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::built_in::{BuiltIn, built_in, of_class};
+use super::definition::keyed_as;
 use super::{Decomposition, FieldPath, Identity, Operation};
 use crate::config::{ClassLifetimes, OperationRule};
 use crate::odata::{ResourcePath, is_identifier};
@@ -22,7 +23,7 @@ pub fn is_private_set(name: &str) -> bool {
 }
 
 /// The operations whose answers may be kept, by name.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Catalogue {
     operations: Box<[Arc<Operation>]>,
     /// Positions by the name after the slash.
@@ -84,8 +85,9 @@ impl Catalogue {
         rules: &[OperationRule],
         classes: &ClassLifetimes,
     ) -> Result<Self, Vec<CatalogueError>> {
-        let mut operations: Vec<Operation> =
+        let built_in: Vec<Operation> =
             built_in().iter().map(|row| operation_of(row.name, row, classes)).collect();
+        let mut operations = built_in.clone();
         let mut errors = Vec::new();
         for (rule, settings) in rules.iter().enumerate() {
             let problems = apply(&mut operations, settings, classes);
@@ -97,6 +99,12 @@ impl Catalogue {
         }
         let taken_out = rules.iter().filter(|rule| rule.cache == Some(false));
         let withdrawn = taken_out.map(|rule| rule.name.as_str().into()).collect();
+        for operation in &mut operations {
+            let is_same = |other: &&Operation| {
+                (&other.name, &other.method) == (&operation.name, &operation.method)
+            };
+            operation.keyed_as = keyed_as(operation, built_in.iter().find(is_same));
+        }
         if errors.is_empty() { Ok(Self::of(operations, withdrawn)) } else { Err(errors) }
     }
 
@@ -141,6 +149,15 @@ impl Catalogue {
         &self.operations
     }
 
+    /// Whether what was stored, and learned of the origin, by the other catalogue is of use to this
+    /// one: all that may differ is how long it is.
+    pub fn defines_as(&self, other: &Self) -> bool {
+        let defined = |catalogue: &Self| -> Vec<Box<str>> {
+            catalogue.operations.iter().map(|operation| operation.keyed_as.clone()).collect()
+        };
+        defined(self) == defined(other)
+    }
+
     /// The longest time that any answer can be of use.
     pub fn longest_life(&self) -> Duration {
         self.operations.iter().map(|operation| operation.lifetimes.life()).max().unwrap_or_default()
@@ -155,6 +172,7 @@ fn operation_of(name: &str, row: &BuiltIn, classes: &ClassLifetimes) -> Operatio
     Operation {
         index: 0,
         name: name.into(),
+        keyed_as: Box::default(),
         method: row.method.clone(),
         class: row.class,
         lifetimes: row.lifetimes.unwrap_or_else(|| classes.of(row.class)),

@@ -157,6 +157,17 @@ impl OriginClient {
         Self { client: pooled(&self.connector, &self.config), ..self.clone() }
     }
 
+    /// The same client with the same connections, which waits for answers as these settings say. All
+    /// other settings stay: connections were made by them.
+    #[must_use]
+    pub fn with_timeouts(&self, settings: &config::Origin) -> Self {
+        let config = Arc::new(config::Origin {
+            first_byte_timeout: settings.first_byte_timeout,
+            ..(*self.config).clone()
+        });
+        Self { config, ..self.clone() }
+    }
+
     /// Sends a request and returns when the head of the response is there. The path and query are
     /// the request's; scheme, authority and `Host` are the origin's. A request that a pooled
     /// connection was closed on before any of it was written is sent again on another one; one

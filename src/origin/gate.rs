@@ -181,6 +181,11 @@ impl Gate {
         Arc::new(Self { room, clock, metrics })
     }
 
+    /// Goes by other settings from now on, for those who wait too.
+    pub fn reconfigure(&self, settings: &config::Gate) {
+        self.change(|room, now| room.reconfigure(settings, now));
+    }
+
     /// Lets a client's request in, perhaps after a wait for its turn. Dropped meanwhile, it has not
     /// been there.
     ///
@@ -244,8 +249,9 @@ impl Gate {
             // Rounded up: 0 means that it is over.
             let left = room.throttled(now).as_millis().div_ceil(1_000);
             metrics.gate_throttled_seconds.set(i64::try_from(left).unwrap_or(i64::MAX));
-            if let Some(tokens) = room.tokens(now) {
-                metrics.gate_tokens.with_label_values::<&str>(&[]).set(tokens);
+            match room.tokens(now) {
+                Some(tokens) => metrics.gate_tokens.with_label_values::<&str>(&[]).set(tokens),
+                None => metrics.gate_tokens.reset(),
             }
         });
     }

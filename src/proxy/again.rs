@@ -198,7 +198,8 @@ impl Repeat for Again {
     fn answer(&self, fields: &mut Vec<u8>) -> Option<&Bytes> {
         let (Proxy { engine, counts, .. }, stored) = (&self.proxy, self.with.stored());
         let (started, now) = (engine.clock.monotonic(), engine.clock.now());
-        if !stored.iter().all(|stored| self.still_serves(stored, now)) {
+        // Another engine may answer it otherwise.
+        if engine.is_superseded() || !stored.iter().all(|stored| self.still_serves(stored, now)) {
             return None;
         }
         let times = self.times.get();
@@ -232,7 +233,8 @@ impl Repeat for Again {
     }
 
     fn is_over(&self) -> bool {
-        self.with.stored().iter().any(|stored| stored.let_go.is_set())
+        self.proxy.engine.is_superseded()
+            || self.with.stored().iter().any(|stored| stored.let_go.is_set())
     }
 
     fn own_bytes(&self) -> usize {

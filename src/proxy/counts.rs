@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use prometheus::Histogram;
 
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{Counter, CounterVec, Metrics};
 use crate::operation::{Catalogue, Operation};
 
 /// How a request was answered.
@@ -65,8 +65,16 @@ impl Served {
     }
 }
 
+/// One worker's families of counters by operation.
+#[derive(Clone)]
+struct Families {
+    requests: CounterVec,
+    pieces: CounterVec,
+}
+
 /// One worker's counters of requests, found once instead of by their labels on every request.
 pub(super) struct RequestCounts {
+    families: Families,
     /// By operation (the last row is for none of the catalogue's), then by [`Served`].
     requests: Vec<[Counter; Served::ALL.len()]>,
     seconds: [Histogram; Served::ALL.len()],
@@ -78,8 +86,25 @@ pub(super) struct RequestCounts {
 impl RequestCounts {
     /// Those of one more worker.
     pub(super) fn of(catalogue: &Catalogue, metrics: &Metrics) -> Self {
-        let (requests, pieces) = (metrics.requests.for_one(), metrics.pieces.for_one());
+        let families =
+            Families { requests: metrics.requests.for_one(), pieces: metrics.pieces.for_one() };
         let seconds = metrics.request_seconds.for_one();
+        let seconds = Served::ALL.map(|served| seconds.with_label_values(&[served.as_str()]));
+        Self::with(catalogue, families, seconds, metrics.repeats.for_one())
+    }
+
+    /// Those of the same worker for another catalogue.
+    pub(super) fn of_same_worker(&self, catalogue: &Catalogue) -> Self {
+        Self::with(catalogue, self.families.clone(), self.seconds.clone(), self.repeats.clone())
+    }
+
+    fn with(
+        catalogue: &Catalogue,
+        families: Families,
+        seconds: [Histogram; Served::ALL.len()],
+        repeats: Counter,
+    ) -> Self {
+        let Families { requests, pieces } = &families;
         let row = |operation: &str, class: &str| {
             Served::ALL
                 .map(|served| requests.with_label_values(&[operation, class, served.as_str()]))
@@ -95,9 +120,8 @@ impl RequestCounts {
                 |served: Served| pieces.with_label_values(&[&*operation.name, served.as_str()]);
             operation.decomposition.as_ref().map(|_| Served::ALL.map(of))
         });
-        let seconds = Served::ALL.map(|served| seconds.with_label_values(&[served.as_str()]));
-        let repeats = metrics.repeats.for_one();
-        Self { requests: rows, seconds, repeats, pieces: of_pieces.collect() }
+        let pieces = of_pieces.collect();
+        Self { requests: rows, seconds, repeats, pieces, families }
     }
 
     /// Counts a hit whose request was not read.

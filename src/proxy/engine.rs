@@ -1,7 +1,8 @@
 //! What all workers share: the catalogue, the store, the purge plane, the flights.
 
+use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aws_lc_rs::digest;
 use http::{HeaderMap, Method, Uri};
@@ -53,15 +54,15 @@ pub struct Engine {
     /// The fetches under way.
     pub flights: Arc<Flights>,
     /// Calls for many things, open and under way.
-    pub merger: Merger,
+    pub merger: Arc<Merger>,
     /// How the origin has been seen to answer lists.
-    pub habits: Habits,
+    pub habits: Arc<Habits>,
     /// Milliseconds since the epoch until which the origin is taken to know no batches.
-    pub(super) batches_refused_until: AtomicU64,
+    pub(super) batches_refused_until: Arc<AtomicU64>,
     /// What is asked for most.
-    pub hottest: Hottest,
+    pub hottest: Arc<Hottest>,
     /// How long fetches take.
-    pub(super) pace: Pace,
+    pub(super) pace: Arc<Pace>,
     /// CORS, where the proxy answers it.
     pub cors: Option<Cors>,
     /// The metrics.
@@ -70,6 +71,12 @@ pub struct Engine {
     pub key_seed: [u8; 16],
     /// What credentials are digested under, for partitions. Random too, unless the fleet shares one.
     partition_seed: [u8; 16],
+    /// What stands in the keys of URLs for the rules that their answers are stored by.
+    pub(super) generic_keyed_as: Option<Box<str>>,
+    /// Whether anything may be stored by its URL: by these rules, or by those before them.
+    pub(super) stores_urls: bool,
+    /// Whether another engine has taken this one's place.
+    superseded: AtomicBool,
 }
 
 impl Engine {
@@ -99,14 +106,17 @@ impl Engine {
             ),
             flights: Flights::new(config.limits.fetches, config.limits.waiters, metrics.clone()),
             gate: Gate::new(&config.origin.gate, clock.clone(), metrics.clone()),
-            merger: Merger::new(config.origin.merge_linger),
-            habits: Habits::new(catalogue.operations().len()),
-            batches_refused_until: AtomicU64::new(0),
-            hottest: Hottest::new(config.refresh.hottest),
-            pace: Pace::default(),
+            merger: Merger::new(config.origin.merge_linger).into(),
+            habits: Habits::new(catalogue.operations().len()).into(),
+            batches_refused_until: Arc::default(),
+            hottest: Hottest::new(config.refresh.hottest).into(),
+            pace: Arc::default(),
             cors: config.cors.as_ref().map(Cors::new),
             key_seed: rand::random(),
             partition_seed: partition_seed(&config).unwrap_or_else(rand::random),
+            generic_keyed_as: generic_keyed_as(&config),
+            stores_urls: config.generic.policy == GenericPolicy::Rfc9111,
+            superseded: AtomicBool::new(false),
             shared: None,
             config,
             clock,
@@ -114,6 +124,72 @@ impl Engine {
             purger,
             metrics,
         })
+    }
+
+    /// An engine by other settings around what this one holds and knows: the stores, the purges, the
+    /// gate, the flights. Both can be at work at the same time. Settings that need a restart are the
+    /// same in both ([`Config::taken_over_from`]).
+    ///
+    /// Bounds that the two share are those of the new settings as soon as this returns.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config, catalogue: Catalogue) -> Self {
+        let is_same_catalogue = catalogue == self.catalogue;
+        // The operations themselves, where nothing has changed: what is under way goes on with them.
+        let catalogue = if is_same_catalogue { self.catalogue.clone() } else { catalogue };
+        let habits = match catalogue.defines_as(&self.catalogue) {
+            true => Arc::clone(&self.habits),
+            false => Habits::new(catalogue.operations().len()).into(),
+        };
+        // What is hot, and what may go along, is asked for by the operations as they were.
+        let hottest = match is_same_catalogue && config.refresh == self.config.refresh {
+            true => Arc::clone(&self.hottest),
+            false => Hottest::new(config.refresh.hottest).into(),
+        };
+        if !is_same_catalogue {
+            self.merger.forget_riders();
+        }
+        self.merger.set_linger(config.origin.merge_linger);
+        self.flights.set_bounds(config.limits.fetches, config.limits.waiters);
+        self.gate.reconfigure(&config.origin.gate);
+        if let Some(shared) = &self.shared {
+            shared.set_max_body_bytes(config.limits.stored_body_bytes);
+        }
+        Self {
+            variants: self.variants.with_max_variants(config.limits.variants),
+            http_rules: http_rules(&config.generic),
+            service_root: self.service_root.clone(),
+            store: self.store.clone(),
+            flights: Arc::clone(&self.flights),
+            gate: Arc::clone(&self.gate),
+            merger: Arc::clone(&self.merger),
+            habits,
+            batches_refused_until: Arc::clone(&self.batches_refused_until),
+            hottest,
+            pace: Arc::clone(&self.pace),
+            cors: config.cors.as_ref().map(Cors::new),
+            key_seed: self.key_seed,
+            partition_seed: self.partition_seed,
+            generic_keyed_as: generic_keyed_as(&config),
+            stores_urls: self.stores_urls || config.generic.policy == GenericPolicy::Rfc9111,
+            superseded: AtomicBool::new(false),
+            shared: self.shared.clone(),
+            config,
+            clock: self.clock.clone(),
+            catalogue,
+            purger: self.purger.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Another engine takes this one's place, from now on.
+    pub(super) fn supersede(&self) {
+        // Release: whoever sees it sees the other one.
+        self.superseded.store(true, Ordering::Release);
+    }
+
+    /// Whether another engine has taken this one's place: then it finishes what it has begun.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire)
     }
 
     /// The same, with a tier that is shared with other nodes.
@@ -204,4 +280,35 @@ fn http_rules(generic: &Generic) -> HttpRules {
         stale_if_error: generic.stale_if_error,
         stores_set_cookie: generic.store_set_cookie,
     }
+}
+
+/// What answers by URL are stored by, where that is not the default: in their keys, so that what was
+/// stored by other rules is not found. How long they are used is no part of it: that is looked at when
+/// they are.
+fn generic_keyed_as(config: &Config) -> Option<Box<str>> {
+    let written = |generic: &Generic, answers_cors: bool| {
+        let Generic {
+            policy: _,
+            targets,
+            request_fields,
+            heuristic_percent,
+            heuristic_max,
+            max_fresh_for: _,
+            keep_for: _,
+            stale_if_error,
+            store_set_cookie,
+        } = generic;
+        let kept = (store_set_cookie, answers_cors, request_fields);
+        format!("{:?}", (targets, heuristic_percent, heuristic_max, stale_if_error, kept))
+    };
+    let rules = written(&config.generic, config.cors.is_some());
+    if rules == written(&Generic::default(), false) {
+        return None;
+    }
+    let mut text = String::from("by ");
+    for byte in digest::digest(&digest::SHA256, rules.as_bytes()).as_ref().iter().take(8) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    Some(text.into())
 }

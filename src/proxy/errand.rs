@@ -290,7 +290,8 @@ impl Engine {
         headers: &HeaderMap,
     ) -> Result<Resource, Detour> {
         let headers = resource::forwarded(headers, &self.config.generic.request_fields);
-        Resource::read(&self.service_root, (method, uri), headers, &self.key_seed)
+        let keyed_as = self.generic_keyed_as.as_deref();
+        Resource::read(&self.service_root, (method, uri), headers, keyed_as, &self.key_seed)
             .map_err(Detour::Unsafe)
     }
 

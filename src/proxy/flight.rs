@@ -11,12 +11,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Response, StatusCode};
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::body::Body;
 use crate::cache_key::CacheKey;
@@ -25,6 +26,7 @@ use crate::digest_map::BuildDigestHasher;
 use crate::error::ProxyError;
 use crate::metrics::Metrics;
 use crate::operation::DEFAULT_MAX_IDS;
+use crate::places::{Place, Places};
 use crate::purge::{Moment, PurgePlane, PurgeState, Stamp, Strictness};
 use crate::stored_response::{StoredBody, StoredResponse};
 
@@ -40,10 +42,6 @@ const MAX_ALONE: u64 = 10_000;
 
 /// Flights of pieces for each fetch that may be under way: as many as one call asks for.
 const PIECES_A_FETCH: usize = DEFAULT_MAX_IDS;
-
-fn semaphore(permits: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
-}
 
 /// Fields of an answer that are not stored with it (RFC 9111 §5.2.2.4, §5.2.2.7); mostly none.
 pub type Withheld = Option<Arc<HeaderMap>>;
@@ -191,11 +189,11 @@ impl Flight {
 #[derive(Debug)]
 pub struct Flights {
     shards: Box<[Shard]>,
-    max_waiters: usize,
+    max_waiters: AtomicUsize,
     /// One for each fetch that may be under way.
-    permits: Arc<Semaphore>,
+    permits: Arc<Places>,
     /// One for each thing that may be waited for as a piece.
-    piece_permits: Arc<Semaphore>,
+    piece_permits: Arc<Places>,
     /// Questions whose last answer was for one client only. Who asks them does not wait for
     /// another's answer to find that out again.
     alone: Cache<u128, Unstorable, BuildDigestHasher>,
@@ -229,12 +227,19 @@ impl Flights {
             .build_with_hasher(BuildDigestHasher::default());
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            max_waiters,
-            permits: semaphore(max_fetches),
-            piece_permits: semaphore(max_fetches.saturating_mul(PIECES_A_FETCH)),
+            max_waiters: AtomicUsize::new(max_waiters),
+            permits: Places::new(max_fetches),
+            piece_permits: Places::new(max_fetches.saturating_mul(PIECES_A_FETCH)),
             alone,
             metrics,
         })
+    }
+
+    /// Bounds them so from now on. Those that are under way count.
+    pub fn set_bounds(&self, max_fetches: usize, max_waiters: usize) {
+        self.permits.set_bound(max_fetches);
+        self.piece_permits.set_bound(max_fetches.saturating_mul(PIECES_A_FETCH));
+        self.max_waiters.store(max_waiters, Ordering::Relaxed);
     }
 
     /// Joins the flight for this key, or opens one, for which it is charged. A flight that left too early for an answer of
@@ -257,7 +262,7 @@ impl Flights {
                 plane.is_late_enough(flight.left, arrived, strictness)
             })
         {
-            if flight.outcome.receiver_count() >= self.max_waiters {
+            if flight.outcome.receiver_count() >= self.max_waiters.load(Ordering::Relaxed) {
                 return Err(ProxyError::TooManyWaiters);
             }
             return Ok(Boarding::Follow(Waiter::of(flight)));
@@ -275,13 +280,12 @@ impl Flights {
     ///
     /// # Errors
     /// [`ProxyError::TooManyFetches`] when there are as many as there may be.
-    pub fn permit(&self) -> Result<OwnedSemaphorePermit, ProxyError> {
+    pub(crate) fn permit(&self) -> Result<Place, ProxyError> {
         self.permit_of(&self.permits)
     }
 
-    fn permit_of(&self, permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ProxyError> {
-        let permit = Arc::clone(permits).try_acquire_owned();
-        permit.map_err(|_| ProxyError::TooManyFetches)
+    fn permit_of(&self, permits: &Arc<Places>) -> Result<Place, ProxyError> {
+        permits.try_take().ok_or(ProxyError::TooManyFetches)
     }
 
     /// A flight that nobody else can join.
@@ -300,7 +304,7 @@ impl Flights {
         self: &Arc<Self>,
         key: &CacheKey,
         plane: &PurgePlane,
-        permit: OwnedSemaphorePermit,
+        permit: Place,
     ) -> (Takeoff, Waiter) {
         let flight = Arc::new(Flight::to_be(key, plane));
         let waiter = Waiter::of(&flight);
@@ -352,7 +356,7 @@ impl Flights {
 pub struct Takeoff {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Place,
 }
 
 impl Takeoff {

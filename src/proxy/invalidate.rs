@@ -35,8 +35,7 @@ pub(super) struct Write {
 impl Engine {
     /// The request, if its method may change something and anything is stored by its URL.
     pub(super) fn write<B>(&self, request: &Request<B>) -> Option<Write> {
-        let by_url = self.config.generic.policy == GenericPolicy::Rfc9111;
-        if !by_url || !is_unsafe(request.method()) {
+        if !self.stores_urls || !is_unsafe(request.method()) {
             return None;
         }
         let mut target = Uri::builder()
@@ -45,7 +44,9 @@ impl Engine {
         if let Some(path_and_query) = request.uri().path_and_query() {
             target = target.path_and_query(path_and_query.clone());
         }
-        let posted = self.posted(request);
+        // By the rules before these, something may be left that a write makes wrong; nothing is added.
+        let keeps = self.config.generic.policy == GenericPolicy::Rfc9111;
+        let posted = if keeps { self.posted(request) } else { None };
         Some(Write { method: request.method().clone(), target: target.build().ok()?, posted })
     }
 

@@ -137,12 +137,17 @@ impl super::Engine {
     pub fn look_up(&self, errand: &Errand) -> Lookup {
         let judged = |stored| self.judged(errand, stored);
         match errand {
-            Errand::Operation(errand) => {
-                self.store.get(&errand.question.key).map_or(Lookup::Absent, judged)
+            Errand::Operation(operation) => {
+                let stored = self.store.get(&operation.question.key);
+                let stored = stored.map(|stored| self.limited_in_store(errand, stored));
+                stored.map_or(Lookup::Absent, judged)
             }
             Errand::Resource(resource) => match self.find_variant(resource) {
-                Found::Whole(stored) => judged(stored),
-                Found::Part(stored) => self.judge_part(resource, stored, judged),
+                Found::Whole(stored) => judged(self.limited_in_store(errand, stored)),
+                Found::Part(stored) => {
+                    let stored = self.limited_in_store(errand, stored);
+                    self.judge_part(resource, stored, judged)
+                }
                 Found::OtherVariant => Lookup::OtherVariant,
                 Found::Nothing => Lookup::Absent,
             },
@@ -156,8 +161,9 @@ impl super::Engine {
         key: &CacheKey,
         now: Timestamp,
     ) -> Lookup {
-        let judged = |stored| self.judge_piece(listed, stored, now);
-        self.store.get(key).map_or(Lookup::Absent, judged)
+        let stored = self.store.get(key);
+        let stored = stored.map(|stored| self.limited_to_in_store(&listed.operation, stored));
+        stored.map_or(Lookup::Absent, |stored| self.judge_piece(listed, stored, now))
     }
 
     /// What was found of one thing of a list.
@@ -168,12 +174,14 @@ impl super::Engine {
         now: Timestamp,
     ) -> Lookup {
         let asked = RequestDirectives::default();
+        let stored = self.limited_to(&listed.operation, stored);
         Lookup::of(stored, self.plane(), listed.strictness(), &asked, now)
     }
 
     /// What was found, as far as it is good for this errand.
     pub(super) fn judged(&self, errand: &Errand, stored: Arc<StoredResponse>) -> Lookup {
         let (strictness, asked) = (errand.strictness(), errand.directives());
+        let stored = self.limited(errand, stored);
         Lookup::of(stored, self.plane(), strictness, &asked, self.clock.now())
     }
 

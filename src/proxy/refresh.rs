@@ -23,6 +23,7 @@ use super::fetch::Source;
 use super::flight::{Boarding, Charge, Outcome};
 use super::hottest::{Hot, is_sampled};
 use super::identity::Asker;
+use super::in_force::InForce;
 use super::listed::{Leg, ListedErrand};
 use super::lookup::Lookup;
 use super::{OperationErrand, Proxy};
@@ -172,16 +173,17 @@ impl Proxy {
         }
     }
 
-    /// Fetches the hottest of what was purged, for as long as the node runs.
-    pub async fn refresh_after_purges(self, clock: Clock) {
-        if self.engine.hottest.is_off() || self.engine.config.refresh.after_purge.is_empty() {
-            return;
-        }
+    /// Fetches the hottest of what was purged, for as long as the node runs, each time by the engine
+    /// in force.
+    pub async fn refresh_after_purges(mut self, in_force: Arc<InForce>, clock: Clock) {
         let mut seen = self.engine.plane().stamp();
         let mut pause = LOOKED_EVERY;
         loop {
             clock.sleep(pause).await;
             pause = LOOKED_EVERY;
+            if self.engine.is_superseded() {
+                self = self.by(in_force.engine());
+            }
             let known = self.engine.plane().stamp();
             if known != seen && !self.engine.plane().is_fenced() {
                 seen = known;

@@ -67,7 +67,8 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Reads a request: its method, target and the fields that are to go to the origin.
+    /// Reads a request: its method, target and the fields that are to go to the origin. `keyed_as`
+    /// is what its key says of the rules that its answer is stored by.
     ///
     /// # Errors
     /// Says why its answer cannot be stored.
@@ -75,12 +76,14 @@ impl Resource {
         root: &ServiceRoot,
         (method, uri): (&Method, &Uri),
         headers: HeaderMap,
+        keyed_as: Option<&str>,
         key_seed: &[u8; 16],
     ) -> Result<Self, UnsafeTarget> {
         let target = normal_form(uri)?;
         let base = format!("{}://{}", root.scheme(), root.authority());
         let key = CacheKeyBuilder::with_capacity(128 + target.as_str().len())
             .field(Field::Origin, base.as_bytes())
+            .and_then(|key| key.optional(Field::Operation, keyed_as))
             .and_then(|key| key.field(Field::Path, target.path().as_bytes()))
             .and_then(|key| key.optional(Field::Query, target.query()))
             .ok_or(UnsafeTarget::TooLong)?

@@ -119,7 +119,7 @@ pub struct PurgePlane {
     max_tags: usize,
     max_urls: usize,
     /// A tag's purge is forgotten once no answer fetched before it can still be alive.
-    remembered_for: Duration,
+    remembered_for_nanos: AtomicU64,
     #[cfg(feature = "break-rules")]
     without: Option<Rule>,
 }
@@ -143,7 +143,7 @@ impl PurgePlane {
             order: Mutex::default(),
             max_tags,
             max_urls: usize::MAX,
-            remembered_for,
+            remembered_for_nanos: AtomicU64::new(nanos(remembered_for)),
             #[cfg(feature = "break-rules")]
             without: None,
         }
@@ -371,8 +371,15 @@ impl PurgePlane {
     }
 
     /// For how long purges are remembered.
-    pub(super) const fn remembered_for(&self) -> Duration {
-        self.remembered_for
+    pub(super) fn remembered_for(&self) -> Duration {
+        Duration::from_nanos(self.remembered_for_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Remembers purges for so long at least, from now on: before anything is stored that lives longer
+    /// than what was stored so far. What was stored so far may still live as long as it did, so nothing
+    /// makes it shorter.
+    pub fn remember_for(&self, span: Duration) {
+        self.remembered_for_nanos.fetch_max(nanos(span), Ordering::Relaxed);
     }
 
     /// Vouches for what this node has heard by asking at that reading of the monotonic clock.
@@ -420,7 +427,7 @@ impl PurgePlane {
     /// Forgets purges that no living answer can be older than.
     pub fn forget_old(&self) {
         let _in_order = self.order.lock();
-        let horizon = self.clock.monotonic().saturating_sub(self.remembered_for);
+        let horizon = self.clock.monotonic().saturating_sub(self.remembered_for());
         let held = self.standing.load();
         held.table.forget_before(horizon);
         if held.before.as_ref().is_some_and(|before| before.ended_at < horizon) {
@@ -437,6 +444,10 @@ impl PurgePlane {
     pub fn remembered_tags(&self) -> usize {
         self.standing.load().table.len()
     }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Purges that are being read, in force nowhere yet.

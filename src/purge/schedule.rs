@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -85,7 +86,7 @@ struct Shared {
     purger: Purger,
     clock: Clock,
     metrics: Metrics,
-    max_waiting: usize,
+    max_waiting: AtomicUsize,
     /// Held for map operations only, never over a purge.
     state: Mutex<State>,
     changed: Notify,
@@ -122,7 +123,7 @@ impl Schedule {
             purger,
             clock,
             metrics,
-            max_waiting: settings.scheduled,
+            max_waiting: AtomicUsize::new(settings.scheduled),
             state: Mutex::new(State {
                 due: BTreeMap::new(),
                 waiting_events: 0,
@@ -133,6 +134,13 @@ impl Schedule {
         });
         let worker = tokio::spawn(Arc::clone(&shared).run());
         Self { shared, _worker: AbortOnDropHandle::new(worker) }
+    }
+
+    /// Goes by other settings from now on. What waits does so for its moment, and searches that are
+    /// being gathered for the end of their span.
+    pub fn reconfigure(&self, settings: &config::Ingest) {
+        self.shared.max_waiting.store(settings.scheduled, Ordering::Relaxed);
+        self.shared.state.lock().gathering.span = settings.search_purge_interval;
     }
 
     /// Purges `now`, under one number, and keeps each of `later` for its moment.
@@ -187,7 +195,8 @@ impl<'a> Place<'a> {
     fn reserve(shared: &'a Shared, later: &[(Timestamp, Effect)]) -> Result<Self, Refused> {
         let (events, tags) = (later.len(), later.iter().map(|(_, effect)| effect.len()).sum());
         let mut state = shared.state.lock();
-        state.reserve(events, tags, shared.clock.now(), shared.max_waiting)?;
+        let max_waiting = shared.max_waiting.load(Ordering::Relaxed);
+        state.reserve(events, tags, shared.clock.now(), max_waiting)?;
         Ok(Self { shared, events, tags })
     }
 

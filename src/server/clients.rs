@@ -5,7 +5,9 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
@@ -15,9 +17,9 @@ const SHARDS: usize = 16;
 /// The connections of each client. An address without any takes no room.
 #[derive(Debug)]
 pub(super) struct Clients {
-    limit: u32,
+    limit: AtomicU32,
     /// Proxies of ours, behind whose address there are many clients.
-    exempt: Vec<IpNet>,
+    exempt: ArcSwap<Vec<IpNet>>,
     hasher: RandomState,
     shards: [Mutex<HashMap<IpAddr, u32>>; SHARDS],
 }
@@ -32,22 +34,29 @@ pub(super) struct Seat {
 impl Clients {
     pub(super) fn new(limit: usize, exempt: Vec<IpNet>) -> Self {
         Self {
-            limit: u32::try_from(limit).unwrap_or(u32::MAX),
-            exempt,
+            limit: AtomicU32::new(u32::try_from(limit).unwrap_or(u32::MAX)),
+            exempt: ArcSwap::from_pointee(exempt),
             hasher: RandomState::new(),
             shards: Default::default(),
         }
     }
 
+    /// Gives each client so many from now on. Those that are open count, or do not, as they did when
+    /// they began.
+    pub(super) fn set_bounds(&self, limit: usize, exempt: Vec<IpNet>) {
+        self.limit.store(u32::try_from(limit).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.exempt.store(Arc::new(exempt));
+    }
+
     /// Counts one more connection of this address; `None` where it has as many as it may.
     pub(super) fn seat(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
-        if self.exempt.iter().any(|network| network.contains(&address)) {
+        if self.exempt.load().iter().any(|network| network.contains(&address)) {
             return Some(Seat { of: None });
         }
         let client = client(address);
         let mut counts = self.shard(client)?.lock();
         let count = counts.entry(client).or_insert(0);
-        if *count >= self.limit {
+        if *count >= self.limit.load(Ordering::Relaxed) {
             return None;
         }
         *count += 1;

@@ -70,7 +70,7 @@ pub(super) struct Repeats {
     hasher: RandomState,
     /// Names of fields that are left out, in lower case.
     unread: &'static [&'static str],
-    limits: HeadLimits,
+    limits: Cell<HeadLimits>,
     places: RefCell<Vec<Option<Entry>>>,
     /// Bytes that entries may still take.
     room: Cell<usize>,
@@ -147,13 +147,18 @@ impl Repeats {
         Self {
             hasher: RandomState::default(),
             unread,
-            limits,
+            limits: Cell::new(limits),
             places: RefCell::new((0..places).map(|_| None).collect()),
             room: Cell::new(max_bytes),
             hand: Cell::new(0),
             essence: RefCell::default(),
             head: RefCell::default(),
         }
+    }
+
+    /// A request past these is none of the table's, from now on.
+    pub(super) fn set_limits(&self, limits: HeadLimits) {
+        self.limits.set(limits);
     }
 
     /// Whether nothing is ever kept.
@@ -239,7 +244,8 @@ impl Repeats {
     fn find_set(&self, request: &[u8], essence: &mut Vec<u8>) -> Option<(u64, usize)> {
         let last_set = (self.places.borrow().len() / WAYS).checked_sub(1)?;
         let fields = write_essence(request, self.unread, essence)?;
-        if fields > self.limits.fields || request.len() > self.limits.bytes {
+        let limits = self.limits.get();
+        if fields > limits.fields || request.len() > limits.bytes {
             return None;
         }
         let hash = self.hasher.hash_one(&**essence);

@@ -20,16 +20,17 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
-use super::clients::{Clients, Seat};
+use super::clients::Seat;
 use super::connection::{Connection, ConnectionLimits, MarkedStream, Order, Overdue, Ticks};
 use super::exchange::{self, HeadLimits};
 use super::frames::Watched;
 use super::repeating::{Recorder, Repeating};
 use super::repeats::Repeats;
-use super::{Counters, Handler, Peer, Phase, RepeatPlan, tls};
+use super::{Bounds, Counters, Handler, Peer, Phase, RepeatPlan, tls};
 use crate::config::Limits;
+use crate::places;
 use crate::tls::LiveTls;
 
 /// How often connections are looked at.
@@ -47,11 +48,9 @@ const FIELDS_ON_STACK: usize = 100;
 
 /// What a worker shares with the others and with its owner.
 pub(super) struct Run {
-    pub(super) limits: Limits,
+    pub(super) bounds: Arc<Bounds>,
     pub(super) repeats: RepeatPlan,
     pub(super) tls: Option<Arc<LiveTls>>,
-    pub(super) slots: Arc<Semaphore>,
-    pub(super) clients: Arc<Clients>,
     pub(super) counters: Arc<Counters>,
     pub(super) phase: watch::Receiver<Phase>,
 }
@@ -60,10 +59,9 @@ pub(super) struct Run {
 struct Worker<H> {
     handler: Rc<H>,
     repeats: Rc<Repeats>,
-    protocols: Protocols,
+    bounds: Arc<Bounds>,
+    terms: RefCell<Rc<Terms>>,
     tls: Option<Arc<LiveTls>>,
-    head_limits: HeadLimits,
-    connection_limits: ConnectionLimits,
     ticks: Ticks,
     connections: RefCell<Vec<Weak<Connection>>>,
     open: Cell<usize>,
@@ -74,17 +72,17 @@ struct Worker<H> {
 impl Run {
     /// Serves until told to end, or until drained.
     pub(super) async fn serve<H: Handler>(mut self, listener: TcpListener, handler: H) {
+        let terms = Terms::new(self.bounds.limits.load_full(), &self.counters);
         let worker = Rc::new(Worker {
             handler: Rc::new(handler),
             repeats: Rc::new(Repeats::new(
                 self.repeats.bytes,
                 self.repeats.unread,
-                HeadLimits::new(&self.limits),
+                terms.head_limits,
             )),
-            protocols: Protocols::new(&self.limits, &self.counters),
+            bounds: Arc::clone(&self.bounds),
+            terms: RefCell::new(Rc::new(terms)),
             tls: self.tls.clone(),
-            head_limits: HeadLimits::new(&self.limits),
-            connection_limits: ConnectionLimits::new(&self.limits),
             ticks: Ticks::default(),
             connections: RefCell::default(),
             open: Cell::new(0),
@@ -121,9 +119,7 @@ impl Run {
                         let Some(seat) = self.seat(address) else { continue };
                         // Taken after the accept: a worker that held a slot while none connects
                         // to it would keep others from those that do.
-                        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-                            return;
-                        };
+                        let Some(slot) = self.bounds.slots.take().await else { return };
                         worker.start(socket, address, (slot, seat));
                     }
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -143,14 +139,14 @@ impl Run {
         // What waits in the kernel's queue would be reset with the listener.
         while let Some(Ok((socket, address))) = listener.accept().now_or_never() {
             let Some(seat) = self.seat(address) else { continue };
-            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
+            let Some(slot) = self.bounds.slots.try_take() else { return };
             worker.start(socket, address, (slot, seat));
         }
     }
 
     /// `None` where the client has as many connections as it may: the new one is closed at once.
     fn seat(&self, address: SocketAddr) -> Option<Seat> {
-        let seat = self.clients.seat(Peer::new(address).ip());
+        let seat = self.bounds.clients.seat(Peer::new(address).ip());
         if seat.is_none() {
             self.counters.crowded.fetch_add(1, Ordering::Relaxed);
         }
@@ -163,24 +159,43 @@ impl<H: Handler> Worker<H> {
         // Without it a small answer may wait for the client's delayed acknowledgement. A failure
         // means that the connection is gone already.
         let _ = socket.set_nodelay(true);
-        let connection = Rc::new(Connection::new(Rc::clone(&self.ticks), self.connection_limits));
+        let terms = self.terms();
+        let connection = Connection::new(Rc::clone(&self.ticks), terms.connection_limits);
+        let connection = Rc::new(connection);
         self.connections.borrow_mut().push(Rc::downgrade(&connection));
         let opened = Opened::new(Rc::clone(self), place);
         let worker = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let _opened = opened;
-            let driven = worker.drive(socket, Peer::new(address), connection);
+            let driven = worker.drive(socket, Peer::new(address), connection, terms);
             caught(driven, &worker.counters).await;
         });
     }
 
+    /// The terms of a connection that begins now.
+    fn terms(&self) -> Rc<Terms> {
+        let limits = self.bounds.limits.load();
+        let mut terms = self.terms.borrow_mut();
+        if !Arc::ptr_eq(&terms.limits, &limits) {
+            *terms = Rc::new(Terms::new(Arc::clone(&limits), &self.counters));
+            self.repeats.set_limits(terms.head_limits);
+        }
+        Rc::clone(&terms)
+    }
+
     /// Serves one connection until it is finished or ordered to close.
-    async fn drive(&self, socket: TcpStream, peer: Peer, connection: Rc<Connection>) {
+    async fn drive(
+        &self,
+        socket: TcpStream,
+        peer: Peer,
+        connection: Rc<Connection>,
+        terms: Rc<Terms>,
+    ) {
         let stream = MarkedStream::new(socket, Rc::clone(&connection));
         match &self.tls {
-            None => self.speak(&self.protocols.any, stream, peer, connection).await,
+            None => self.speak(&terms.any, &terms, stream, peer, connection).await,
             // Boxed: it would make every connection's task as large as TLS needs it.
-            Some(tls) => Box::pin(self.drive_tls(tls, stream, peer, connection)).await,
+            Some(tls) => Box::pin(self.drive_tls(tls, stream, peer, connection, &terms)).await,
         }
     }
 
@@ -190,18 +205,20 @@ impl<H: Handler> Worker<H> {
         stream: MarkedStream,
         peer: Peer,
         connection: Rc<Connection>,
+        terms: &Terms,
     ) {
         let Some(stream) = tls::handshake(tls, stream, &connection, peer).await else { return };
         let protocol = match tls::is_http_2(&stream) {
-            true => &self.protocols.http_2,
-            false => &self.protocols.http_1,
+            true => &terms.http_2,
+            false => &terms.http_1,
         };
-        self.speak(protocol, stream, peer.over_tls(), connection).await;
+        self.speak(protocol, terms, stream, peer.over_tls(), connection).await;
     }
 
     async fn speak<S>(
         &self,
         protocol: &auto::Builder<LocalExecutor>,
+        terms: &Terms,
         stream: S,
         peer: Peer,
         connection: Rc<Connection>,
@@ -213,7 +230,7 @@ impl<H: Handler> Worker<H> {
         let service = service_fn(|request| {
             let answered = exchange::answer(
                 Rc::clone(&self.handler),
-                self.head_limits,
+                terms.head_limits,
                 Rc::clone(&connection),
                 Rc::clone(&recorder),
                 request,
@@ -308,7 +325,7 @@ struct Opened<H> {
 }
 
 /// A connection's place among all, and among its client's.
-type Place = (OwnedSemaphorePermit, Seat);
+type Place = (places::Place, Seat);
 
 impl<H> Opened<H> {
     fn new(worker: Rc<Worker<H>>, place: Place) -> Self {
@@ -326,18 +343,28 @@ impl<H> Drop for Opened<H> {
     }
 }
 
-/// How a connection is spoken to.
-struct Protocols {
+/// How a connection is spoken to, and what it is held to, for as long as it is open.
+struct Terms {
+    limits: Arc<Limits>,
+    head_limits: HeadLimits,
+    connection_limits: ConnectionLimits,
     /// In the clear: the client's first bytes tell.
     any: auto::Builder<LocalExecutor>,
     http_1: auto::Builder<LocalExecutor>,
     http_2: auto::Builder<LocalExecutor>,
 }
 
-impl Protocols {
-    fn new(limits: &Limits, counters: &Arc<Counters>) -> Self {
-        let any = protocol(limits, counters);
-        Self { http_1: any.clone().http1_only(), http_2: any.clone().http2_only(), any }
+impl Terms {
+    fn new(limits: Arc<Limits>, counters: &Arc<Counters>) -> Self {
+        let any = protocol(&limits, counters);
+        Self {
+            head_limits: HeadLimits::new(&limits),
+            connection_limits: ConnectionLimits::new(&limits),
+            limits,
+            http_1: any.clone().http1_only(),
+            http_2: any.clone().http2_only(),
+            any,
+        }
     }
 }
 

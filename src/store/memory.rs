@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
+use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 
 use crate::cache_key::CacheKey;
@@ -88,6 +88,20 @@ impl MemoryTier {
                 Op::Put(Arc::clone(response))
             }
         });
+    }
+
+    /// Puts a response in the place of another, unless that was replaced or removed meanwhile. Whether
+    /// it is there.
+    pub fn replace(&self, held: &Arc<StoredResponse>, response: &Arc<StoredResponse>) -> bool {
+        let done =
+            self.entries.entry(response.key.digest()).and_compute_with(|entry| match entry {
+                Some(entry) if Arc::ptr_eq(entry.value(), held) => {
+                    held.let_go.set();
+                    Op::Put(Arc::clone(response))
+                }
+                _ => Op::Nop,
+            });
+        matches!(done, CompResult::ReplacedWith(_))
     }
 
     /// Removes a response, unless it was replaced meanwhile.

@@ -16,6 +16,7 @@ mod lease;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ::redis::cmd;
@@ -60,10 +61,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    fn read(&self, bytes: &[u8]) -> Result<StoredResponse, DecodeError> {
-        let Self { key_seed, public_root, max_body_bytes } = self;
+    fn read(&self, bytes: &[u8], max_body_bytes: usize) -> Result<StoredResponse, DecodeError> {
+        let Self { key_seed, public_root, .. } = self;
         let public_root = public_root.as_deref();
-        codec::decode(bytes, ReadBy { key_seed, public_root, max_body_bytes: *max_body_bytes })
+        codec::decode(bytes, ReadBy { key_seed, public_root, max_body_bytes })
     }
 }
 
@@ -86,12 +87,18 @@ struct Settings {
     write_timeout: Duration,
     lease_wait: Duration,
     max_value_bytes: usize,
+    /// The longest body that is read, in bytes: the reader's own at first.
+    max_body_bytes: AtomicUsize,
     reader: Reader,
     /// What this process writes into its leases.
     holder: String,
 }
 
 impl Settings {
+    fn read(&self, bytes: &[u8]) -> Result<StoredResponse, DecodeError> {
+        self.reader.read(bytes, self.max_body_bytes.load(Ordering::Relaxed))
+    }
+
     /// The braces keep what belongs to one question in one slot of a cluster.
     fn key(&self, of: SharedDigest, suffix: &str) -> String {
         format!("{}:{{{of}}}{suffix}", self.prefix)
@@ -152,6 +159,7 @@ impl SharedTier {
             write_timeout: redis.write_timeout,
             lease_wait: redis.lease_wait,
             max_value_bytes: redis.max_value_bytes,
+            max_body_bytes: AtomicUsize::new(reader.max_body_bytes),
             reader,
             holder: format!("{:032x}", rand::random::<u128>()),
         });
@@ -165,6 +173,11 @@ impl SharedTier {
         let writer = Arc::new(AbortOnDropHandle::new(tokio::spawn(writer.run(writes))));
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
         Self { link, settings, queue, room, metrics, _writer: writer }
+    }
+
+    /// Reads bodies of at most so many bytes from now on.
+    pub fn set_max_body_bytes(&self, max_body_bytes: usize) {
+        self.settings.max_body_bytes.store(max_body_bytes, Ordering::Relaxed);
     }
 
     /// Whether it can be read and written at present.
@@ -217,10 +230,10 @@ impl SharedTier {
             return Err("too-large");
         }
         let decoded = if bytes.len() < LARGE_ENCODED_BYTES {
-            self.settings.reader.read(&bytes)
+            self.settings.read(&bytes)
         } else {
             let settings = Arc::clone(&self.settings);
-            let read = tokio::task::spawn_blocking(move || settings.reader.read(&bytes));
+            let read = tokio::task::spawn_blocking(move || settings.read(&bytes));
             read.await.map_err(|_| "failed")?
         };
         decoded.map_err(|error| {

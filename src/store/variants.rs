@@ -65,6 +65,12 @@ impl VariantIndex {
         Self { urls, max_variants }
     }
 
+    /// The same index, which keeps so many of each URL from now on.
+    #[must_use]
+    pub fn with_max_variants(&self, max_variants: usize) -> Self {
+        Self { urls: self.urls.clone(), max_variants }
+    }
+
     /// How the answers of this URL vary; `None` where they are not known to.
     pub fn of(&self, url: &CacheKey) -> Option<Arc<Selecting>> {
         self.urls.get(&url.digest()).filter(|known| known.url == *url)

@@ -2,12 +2,13 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
 use csu_edge::clock::{Clock, Timestamp};
 use csu_edge::config::Config;
-use csu_edge::node::Node;
+use csu_edge::node::{Node, Reloaded};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -24,6 +25,8 @@ pub const START: Timestamp = Timestamp::from_millis(1_777_284_000_000);
 pub struct Running {
     pub node: Node,
     pub clock: Clock,
+    /// What it was told last.
+    config: Mutex<Config>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -61,9 +64,16 @@ impl Running {
         config.refresh.ahead_percent = 0;
         config.refresh.after_purge.clear();
         change(&mut config);
-        let node = Node::start(config, clock.clone()).await.unwrap();
+        let node = Node::start(config.clone(), clock.clone()).await.unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { node, clock, client }
+        Self { node, clock, config: Mutex::new(config), client }
+    }
+
+    /// Gives it another configuration while it runs: the last one, but for what `change` sets.
+    pub fn reload(&self, change: impl FnOnce(&mut Config)) -> Reloaded {
+        let mut config = self.config.lock().unwrap();
+        change(&mut config);
+        self.node.reloader().reload(Ok(config.clone()))
     }
 
     pub async fn send(&self, request: Request<String>) -> Got {

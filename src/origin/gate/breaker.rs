@@ -71,6 +71,14 @@ impl Breaker {
         }
     }
 
+    /// Goes by these figures from now on. It stays as open as it is.
+    pub(super) fn set_rules(&mut self, broken_after: u32, probe_every: Duration, now: Duration) {
+        let longest = probe_every.saturating_mul(GROWTH);
+        (self.broken_after, self.first_pause) = (broken_after, probe_every);
+        self.pause = self.pause.clamp(probe_every, longest);
+        self.next_probe = self.next_probe.min(now + self.pause);
+    }
+
     pub(super) const fn state(&self) -> BreakerState {
         self.state
     }

@@ -44,6 +44,22 @@ impl Budget {
         }
     }
 
+    /// Another one in this one's place. What was spent of this one is spent of that one, so that no span
+    /// sees more than the larger of the two allows; and who holds a token holds one of that one.
+    pub(super) fn replaced_by(&self, settings: &config::Budget, now: Duration) -> Self {
+        let spent = self.burst * self.units_per_token - self.level_at(now);
+        // Rounded up, to whole tokens: nothing is gained by it.
+        let spent = (spent + self.units_per_token - 1).div_euclid(self.units_per_token);
+        let next = Self::new(settings, now).held_by(self.held);
+        let level = (next.burst - spent).max(-next.burst) * next.units_per_token;
+        Self { level, ..next }
+    }
+
+    /// The same, of which so many tokens are held.
+    pub(super) const fn held_by(self, holders: i128) -> Self {
+        Self { held: holders, ..self }
+    }
+
     /// Tokens that nobody holds: negative where writes have spent more than there was.
     pub(super) fn tokens(&self, now: Duration) -> i64 {
         i64::try_from(self.free(now).div_euclid(self.units_per_token)).unwrap_or(i64::MAX)
@@ -159,6 +175,23 @@ mod tests {
             while send(&mut budget, priority, Duration::ZERO) {}
             assert_eq!(budget.tokens(Duration::ZERO), left, "{priority:?}");
         }
+    }
+
+    #[test]
+    fn what_was_spent_and_is_held_counts_in_the_budget_that_comes_after() {
+        let mut budget = budget(100, 100 * SECOND, 10);
+        for _ in 0..6 {
+            assert!(send(&mut budget, Priority::Client, Duration::ZERO));
+        }
+        budget.hold();
+        let next = |requests, burst| {
+            let settings = config::Budget { requests, per: 50 * SECOND, burst };
+            budget.replaced_by(&settings, Duration::ZERO).tokens(Duration::ZERO)
+        };
+        assert_eq!(budget.tokens(Duration::ZERO), 3);
+        assert_eq!(next(1_000, 100), 93);
+        assert_eq!(next(20, 7), 0);
+        assert_eq!(next(10, 2), -3, "no deeper in debt than by one burst, and one is held");
     }
 
     #[test]

@@ -96,6 +96,12 @@ impl Concurrency {
         }
     }
 
+    /// Keeps to these bounds from now on. What was found out within them stands.
+    pub(super) fn set_bounds(&mut self, floor: usize, ceiling: usize) {
+        (self.floor, self.ceiling) = (floor as f64, ceiling as f64);
+        self.limit = self.limit.clamp(self.floor, self.ceiling);
+    }
+
     /// How many may be there at once.
     pub(super) fn limit(&self) -> usize {
         match self.learning_since {

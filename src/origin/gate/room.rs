@@ -34,6 +34,8 @@ pub(super) struct Room {
     breaker: Breaker,
     /// Admitted and not gone: sent, or about to be.
     in_flight: usize,
+    /// Of them, those that are no writes and have not been sent: who holds a token, if there are any.
+    unsent: usize,
     waiting: VecDeque<Waiter>,
     /// Called, and not yet there to hear it.
     called: HashMap<Ticket, Result<Pass, Shut>>,
@@ -127,6 +129,7 @@ impl Room {
             throttle: Throttle::new(settings.longest_retry_after),
             breaker: Breaker::new(settings.broken_after, settings.probe_every),
             in_flight: 0,
+            unsent: 0,
             waiting: VecDeque::new(),
             called: HashMap::new(),
             next_ticket: 0,
@@ -134,6 +137,25 @@ impl Room {
             woken: Vec::new(),
             max_waiting: settings.max_waiting,
             max_wait: settings.max_wait,
+        }
+    }
+
+    /// Goes by other settings from now on. Who is at the origin, who waits and what was spent stays.
+    pub(super) fn reconfigure(&mut self, settings: &config::Gate, now: Duration) {
+        self.budget = settings.budget.as_ref().map(|next| match &self.budget {
+            Some(budget) => budget.replaced_by(next, now),
+            None => {
+                let holders = i128::try_from(self.unsent).unwrap_or(i128::MAX);
+                Budget::new(next, now).held_by(holders)
+            }
+        });
+        self.concurrency.set_bounds(settings.min_in_flight, settings.max_in_flight);
+        self.throttle.set_longest(settings.longest_retry_after, now);
+        self.breaker.set_rules(settings.broken_after, settings.probe_every, now);
+        (self.max_waiting, self.max_wait) = (settings.max_waiting, settings.max_wait);
+        // Nobody who waits longer stands before one who waits shorter: only the first looks at the time.
+        for waiter in &mut self.waiting {
+            waiter.until = waiter.until.min(now + self.max_wait);
         }
     }
 
@@ -204,6 +226,7 @@ impl Room {
     /// One that was let in sends nothing.
     pub(super) fn give_back(&mut self, pass: &Pass) {
         self.in_flight -= 1;
+        self.unsent -= usize::from(pass.priority.is_some());
         if pass.is_probe {
             self.breaker.gave_up_probe();
         }
@@ -214,6 +237,7 @@ impl Room {
 
     /// One that was let in sends.
     pub(super) fn send(&mut self, pass: &Pass, class: Option<Class>, now: Duration) -> Sent {
+        self.unsent -= usize::from(pass.priority.is_some());
         match (&mut self.budget, pass.priority) {
             (Some(budget), Some(_)) => budget.spend(now),
             (Some(budget), None) => budget.overspend(now),
@@ -380,6 +404,7 @@ impl Room {
 
     fn admit(&mut self, priority: Priority, is_probe: bool) -> Pass {
         self.in_flight += 1;
+        self.unsent += 1;
         if is_probe {
             self.breaker.probe();
         }

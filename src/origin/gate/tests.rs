@@ -364,3 +364,41 @@ fn many_tasks_on_several_threads_come_through() {
     assert_eq!(came.into_inner(), 4 * visitors.count());
     assert_told(&gate, &["in_flight 0", "waiting 0"]);
 }
+
+#[tokio::test]
+async fn a_budget_that_comes_and_goes_knows_who_holds_a_token() {
+    let (gate, _) = gate(&places(100));
+    let held = gate.enter(Patience::None).await.unwrap();
+    gate.reconfigure(&tokens(2));
+    let other = gate.enter(Patience::None).await.unwrap();
+    assert_eq!(refused(&gate, Patience::None).await.reason, ShutReason::Budget);
+    drop(other);
+    let _first = held.leave(None);
+    let _second = sent(&gate).await;
+    assert_eq!(refused(&gate, Patience::None).await.reason, ShutReason::Budget);
+
+    gate.reconfigure(&places(100));
+    let held = gate.enter(Patience::None).await.unwrap();
+    gate.reconfigure(&tokens(2));
+    drop(held);
+    let _both = (sent(&gate).await, sent(&gate).await);
+    assert_eq!(refused(&gate, Patience::None).await.reason, ShutReason::Budget);
+}
+
+#[tokio::test]
+async fn what_keeps_clients_out_ends_with_the_bound_that_it_had() {
+    let (gate, clock) = gate(&config::Gate { broken_after: 1, ..places(100) });
+    sent(&gate).await.end(answered(429, Some(100 * SECOND)));
+    assert_eq!(refused(&gate, Patience::None).await.reason, ShutReason::Throttled);
+    gate.reconfigure(&config::Gate { longest_retry_after: 2 * SECOND, ..places(100) });
+    clock.advance(2 * SECOND);
+    sent(&gate).await.end(FINE);
+
+    gate.reconfigure(&config::Gate { broken_after: 1, probe_every: 60 * SECOND, ..places(100) });
+    sent(&gate).await.end(Ending::Failed);
+    assert_eq!(refused(&gate, Patience::None).await.reason, ShutReason::Broken);
+    gate.reconfigure(&config::Gate { broken_after: 1, probe_every: SECOND, ..places(100) });
+    clock.advance(10 * SECOND);
+    sent(&gate).await.end(FINE);
+    let _both = (sent(&gate).await, sent(&gate).await);
+}

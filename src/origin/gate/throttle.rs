@@ -25,6 +25,12 @@ impl Throttle {
         Self { longest, since: Duration::ZERO, until: Duration::ZERO, repeats: 0 }
     }
 
+    /// Obeys no longer than that, from now on; what is obeyed now neither.
+    pub(super) fn set_longest(&mut self, longest: Duration, now: Duration) {
+        self.longest = longest;
+        self.until = self.until.min(now + longest);
+    }
+
     /// What is left of it.
     pub(super) fn left(&self, now: Duration) -> Option<Duration> {
         self.until.checked_sub(now).filter(|left| !left.is_zero())

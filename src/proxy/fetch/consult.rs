@@ -231,6 +231,7 @@ impl Engine {
             return Lookup::Purged(stored);
         }
         let (wishes, now) = (RequestDirectives::default(), self.clock.now());
+        let stored = self.limited(errand, stored);
         Lookup::of(stored, self.plane(), errand.strictness(), &wishes, now)
     }
 }

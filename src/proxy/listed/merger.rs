@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,7 +19,7 @@ use crate::question::Unit;
 
 /// Open calls, and how many of each kind are under way.
 pub struct Merger {
-    linger: Duration,
+    linger_micros: AtomicU64,
     kinds: Mutex<HashMap<u128, Kind>>,
     /// What is about to expire, by kind and by its key's digest, for calls that go anyway.
     riders: Mutex<HashMap<u128, HashMap<u128, Rider>>>,
@@ -55,7 +56,24 @@ pub enum Joined {
 impl Merger {
     /// No calls; one lingers that long where another of its kind is under way.
     pub fn new(linger: Duration) -> Self {
-        Self { linger, kinds: Mutex::default(), riders: Mutex::default() }
+        let merger = Self {
+            linger_micros: AtomicU64::new(0),
+            kinds: Mutex::default(),
+            riders: Mutex::default(),
+        };
+        merger.set_linger(linger);
+        merger
+    }
+
+    /// Has calls linger that long from now on.
+    pub fn set_linger(&self, linger: Duration) {
+        let micros = u64::try_from(linger.as_micros()).unwrap_or(u64::MAX);
+        self.linger_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// Forgets what may go along: it is to be asked for by rules that are no longer in force.
+    pub fn forget_riders(&self) {
+        self.riders.lock().clear();
     }
 
     /// Adds a party to the open call of its kind, or opens one.
@@ -67,7 +85,10 @@ impl Merger {
         match (is_open, kind.under_way) {
             (true, _) => Joined::Open,
             (false, 0) => Joined::Opened(Duration::ZERO),
-            (false, _) => Joined::Opened(self.linger),
+            (false, _) => {
+                let micros = self.linger_micros.load(Ordering::Relaxed);
+                Joined::Opened(Duration::from_micros(micros))
+            }
         }
     }
 

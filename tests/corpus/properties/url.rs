@@ -66,7 +66,8 @@ pub fn url(input: &[u8]) {
 /// no segment that leads elsewhere.
 fn the_normal_form_of_any_target_is_its_own(target: &str) {
     let Ok(uri) = target.parse::<Uri>() else { return };
-    let read = |uri: &Uri| Resource::read(&ROOT, (&Method::GET, uri), HeaderMap::new(), &[7; 16]);
+    let read =
+        |uri: &Uri| Resource::read(&ROOT, (&Method::GET, uri), HeaderMap::new(), None, &[7; 16]);
     let Ok(resource) = read(&uri) else { return };
     let sent = Uri::from(resource.target.clone());
     let again = read(&sent).expect("a normal form is one to store");
