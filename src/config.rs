@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::operation::{Class, Identity, Lifetimes};
 
+mod access_log;
 mod change;
 mod credential;
 mod gate;
@@ -24,6 +25,7 @@ mod tls;
 mod values;
 
 pub use change::NEEDS_RESTART;
+pub use access_log::{AccessLog, AccessLogTo, LoggedTarget};
 pub use gate::{Budget, Gate};
 pub use generic::{Generic, GenericPolicy, RequestFields};
 pub use mistake::{ConfigErrors, Mistake, Place};
@@ -74,6 +76,8 @@ pub struct Config {
     pub log: Log,
     /// `[reload]`: how a changed configuration is noticed.
     pub reload: Reload,
+    /// `[access_log]`: one line for each request.
+    pub access_log: AccessLog,
 }
 
 /// `[listen]`.
@@ -395,6 +399,7 @@ impl Config {
             ingest: Ingest::default(),
             log: Log::default(),
             reload: Reload::default(),
+            access_log: AccessLog::default(),
         }
     }
 }

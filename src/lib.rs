@@ -15,6 +15,7 @@
 //! Events come in by [`ingest`], operators by [`control`]; [`server`] listens, [`redis`] is what nodes
 //! share, [`node`] puts it all together.
 
+pub mod access_log;
 mod allocated;
 pub mod answer;
 pub mod body;
@@ -46,4 +47,5 @@ pub mod stored_response;
 pub mod tag;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 mod written;

@@ -109,6 +109,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                 | StartError::Catalogue(_)
                 | StartError::Credential(_)
                 | StartError::Redis(_)
+                | StartError::AccessLog(_)
                 | StartError::Tls { .. },
             ) => USAGE,
             ServeError::Start(StartError::Metrics(_))

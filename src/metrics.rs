@@ -162,6 +162,8 @@ pub struct Metrics {
     pub config_reloads: CounterVec,
     /// When the configuration in force was put in force, in seconds since the Unix epoch.
     pub config_loaded: IntGauge,
+    /// Requests that are not in the access log, by reason.
+    pub access_log_dropped: CounterVec,
     /// Tasks that ended in a panic: each is a bug.
     pub panics: Counter,
 }
@@ -416,6 +418,11 @@ impl Metrics {
             config_loaded: declare.gauge(
                 "config_loaded_timestamp_seconds",
                 "When the configuration in force was put in force, in seconds since the Unix epoch",
+            )?,
+            access_log_dropped: declare.counters(
+                "access_log_dropped_total",
+                "Requests that are not in the access log, by reason",
+                &["reason"],
             )?,
             panics: declare
                 .counter("panics_total", "Tasks that ended in a panic; each is a bug")?,

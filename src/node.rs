@@ -2,6 +2,7 @@
 
 mod reload;
 mod sharing;
+mod telling;
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use crate::tls::{LiveTls, UnusableTls};
 
 use reload::Standing;
 use sharing::Sharing;
+use telling::Telling;
 
 pub use reload::{Reloaded, Reloader};
 
@@ -82,6 +84,9 @@ pub enum StartError {
     /// A Redis cannot be used as it is configured.
     #[error("redis: {0}")]
     Redis(#[from] RedisSetupError),
+    /// The access log cannot be opened.
+    #[error("access_log.to: {0}")]
+    AccessLog(#[source] io::Error),
     /// Two metrics share a name: a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -107,6 +112,7 @@ pub struct Node {
     readiness: Arc<Readiness>,
     reloader: Arc<Reloader>,
     sharing: Sharing,
+    telling: Telling,
     _upkeep: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -131,6 +137,7 @@ impl Node {
             metrics.clone(),
             clock.clone(),
         )?);
+        let telling = Telling::start(&config, &metrics)?;
         let readiness = Arc::new(Readiness::default());
         let (listen, limits, tls) =
             (config.listen.clone(), config.limits.clone(), config.tls.clone());
@@ -139,7 +146,7 @@ impl Node {
         let engine =
             Engine::new(config, catalogue, purger.clone(), metrics.clone(), clock.clone())?;
         let tier = sharing.tier(&engine.config, engine.key_seed, &clock, &metrics);
-        let engine = engine.with_shared(tier);
+        let engine = telling.equip(engine.with_shared(tier));
         let repeats = engine.repeats();
         let in_force = InForce::new(engine);
         let refresher = Proxy::new(in_force.engine(), Arc::new(origin.with_own_connections()));
@@ -238,6 +245,7 @@ impl Node {
             readiness,
             reloader,
             sharing,
+            telling,
             _upkeep: upkeep,
         })
     }
@@ -268,7 +276,7 @@ impl Node {
         let drain_for = self.reloader.drain_for();
         let (storefront, ingest) =
             tokio::join!(self.storefront.stop(drain_for), self.ingest.stop(drain_for));
-        self.sharing.leave().await;
+        tokio::join!(self.sharing.leave(), self.telling.finish());
         self.control.stop(Duration::from_secs(1)).await;
         tracing::info!(storefront = storefront.as_str(), ingest = ingest.as_str(), "drained");
         storefront

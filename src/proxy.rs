@@ -45,8 +45,8 @@ pub mod pass;
 mod posted;
 mod refresh;
 pub mod resource;
+mod witness;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use http::header::ORIGIN;
@@ -54,20 +54,21 @@ use http::{HeaderName, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use again::{Again, AnsweredWith};
-use asking::{FetchOrigin, Purpose, Standing};
-use cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
+use asking::{FetchOrigin, Standing};
+use cache_status::{CACHE_STATUS, CacheStatus};
 use counts::{RequestCounts, Served, tell};
 use deliver::{Hand, Terms};
 use errand::{Detour, Unkeyed, whole};
 use fetch::Source;
 use flight::{Boarding, Charge, Outcome, StreamedResponse, Takeoff, Withheld};
 use lookup::Lookup;
+use witness::Watch;
 
 use crate::body::Body;
 use crate::error::ProxyError;
 use crate::operation::Operation;
+use crate::origin::OriginClient;
 use crate::origin::gate::Priority;
-use crate::origin::{OriginClient, RequestBody};
 use crate::server::{Answer, Peer};
 use crate::stored_response::StoredResponse;
 
@@ -86,6 +87,7 @@ pub struct Proxy {
     origin: Arc<OriginClient>,
     fetcher: Arc<dyn FetchOrigin>,
     counts: Arc<RequestCounts>,
+    watch: Option<Arc<Watch>>,
 }
 
 /// An answer, and how it came about.
@@ -121,7 +123,8 @@ impl Proxy {
         let (asked, client) = (Arc::clone(&engine), Arc::clone(&origin));
         let fetcher = Arc::new(asking::Origin { engine: asked, client });
         let counts = Arc::new(RequestCounts::of(&engine.catalogue, &engine.metrics));
-        Self { engine, origin, fetcher, counts }
+        let watch = Watch::of(&engine);
+        Self { engine, origin, fetcher, counts, watch }
     }
 
     /// Answers one request of a storefront, and tells how to give a hit again where that `may_repeat`.
@@ -129,6 +132,7 @@ impl Proxy {
         let started = self.engine.clock.monotonic();
         let web_origin = request.headers().get(ORIGIN).cloned();
         let method = request.method().clone();
+        let witness = self.witness(&request, peer, started);
 
         let mut answered = self.answer(request, peer).await;
 
@@ -142,8 +146,9 @@ impl Proxy {
         let (operation, served) = (answered.operation.as_deref(), answered.served);
         self.counts.count(operation, served, took);
         tell(&method, operation, served, answered.response.status(), took);
+        let noted = witness.map(|witness| witness.tell(&mut answered, took));
         let repeat = match may_repeat {
-            true => Again::of(self, &method, &mut answered),
+            true => Again::of(self, &method, &mut answered, noted),
             false => None,
         };
         Answer { response: answered.response, repeat }
@@ -511,48 +516,6 @@ impl Proxy {
             self.engine.store.reweigh(stored);
         }
         Answered::new(response, errand.operation().cloned(), served)
-    }
-
-    /// Streams the request to the origin and the answer back.
-    async fn pass(
-        &self,
-        request: Request<RequestBody>,
-        peer: Peer,
-        operation: Option<Arc<Operation>>,
-        detour: Detour,
-    ) -> Answered {
-        let forwarded = &self.engine.config.forwarded;
-        let bypass = match detour {
-            Detour::Method => CacheStatus::forwarded(Forwarded::Method),
-            _ => CacheStatus::forwarded(Forwarded::Bypass).with_detail(detour.as_str()),
-        };
-        let admission = match self.engine.admit_passing(&request, operation.as_deref()).await {
-            Ok(admission) => admission,
-            Err(shut) => return failed(operation, shut.into(), bypass),
-        };
-        let class = operation.as_deref().map(|operation| operation.class);
-        let write = self.engine.write(&request);
-        let passing = pass::pass(&self.origin, forwarded, peer, request);
-        let mut response = match self.engine.asking(Purpose::Pass, class, admission, passing).await
-        {
-            Ok(response) => response,
-            Err(error) => {
-                let source = error.source().map(ToString::to_string);
-                tracing::info!(%error, source, "a request could not be passed");
-                return failed(operation, ProxyError::from(&error), bypass);
-            }
-        };
-        if let Some(write) = write {
-            response = match self.engine.settle(write, response).await {
-                Ok(response) => response,
-                Err(error) => {
-                    tracing::info!(%error, "the origin's answer broke off");
-                    return failed(operation, ProxyError::OriginBroken, bypass);
-                }
-            };
-        }
-        response.headers_mut().append(CACHE_STATUS, bypass.to_value());
-        Answered::new(response, operation, Served::Pass)
     }
 }
 

@@ -10,6 +10,7 @@ mod connection;
 mod entrance;
 mod exchange;
 mod frames;
+mod raw;
 mod repeating;
 mod repeats;
 mod tls;
@@ -38,6 +39,7 @@ use crate::places::Places;
 use crate::tls::LiveTls;
 use clients::Clients;
 
+pub use raw::RawRequest;
 pub use repeats::Repeat;
 
 /// Connections that may wait in the kernel's queue of one listener.

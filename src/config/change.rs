@@ -53,6 +53,7 @@ needs_restart! {
     "purge.max_tags": purge.max_tags;
     "purge.max_urls": purge.max_urls;
     "log.format": log.format;
+    "access_log": access_log;
 }
 
 impl Config {

@@ -29,6 +29,7 @@ use crate::telemetry;
 /// What a configuration or a CA file may hold, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
 
+mod access_log;
 mod cors;
 mod gate;
 mod generic;
@@ -121,6 +122,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let (ingest, authenticated) = root.table("ingest", |section| ingest(section, in_fleet));
     let log = root.table("log", log);
     let reload = root.table("reload", reload::read);
+    let access_log = root.table("access_log", access_log::read);
 
     if !listen.ingest.ip().to_canonical().is_loopback() && !authenticated && !asks_pushers {
         let message = format!(
@@ -151,6 +153,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         ingest,
         log,
         reload,
+        access_log,
     })
 }
 

@@ -24,6 +24,7 @@ use super::engine::Engine;
 use super::errand::{Errand, OperationErrand};
 use super::hottest::SAMPLED;
 use super::listed::{Along, AtOnce, ListedErrand};
+use super::witness::{Noted, Repeated};
 use super::{Answered, Proxy};
 use crate::body::Body;
 use crate::caching::cache_control::RequestDirectives;
@@ -32,7 +33,7 @@ use crate::clock::Timestamp;
 use crate::operation::Operation;
 use crate::purge::Strictness;
 use crate::question::Unit;
-use crate::server::Repeat;
+use crate::server::{RawRequest, Repeat};
 use crate::stored_response::StoredResponse;
 
 /// Fields that change no answer that is given again: those of traces, what CDNs and proxies add for
@@ -134,6 +135,8 @@ pub(super) struct Again {
     status: StatusCode,
     body: Bytes,
     times: Cell<u32>,
+    /// What is told of it, where somebody wants to know.
+    noted: Option<Noted>,
 }
 
 impl Again {
@@ -142,6 +145,7 @@ impl Again {
         proxy: &Proxy,
         method: &Method,
         answered: &mut Answered,
+        noted: Option<Noted>,
     ) -> Option<Rc<dyn Repeat>> {
         let with = answered.with.take()?;
         let response = &answered.response;
@@ -162,6 +166,7 @@ impl Again {
             body: at_hand(response)?,
             // Not told of at once: the request that is answered now was told of.
             times: Cell::new(1),
+            noted,
         }))
     }
 
@@ -195,7 +200,7 @@ impl Again {
 }
 
 impl Repeat for Again {
-    fn answer(&self, fields: &mut Vec<u8>) -> Option<&Bytes> {
+    fn answer(&self, request: RawRequest<'_>, fields: &mut Vec<u8>) -> Option<&Bytes> {
         let (Proxy { engine, counts, .. }, stored) = (&self.proxy, self.with.stored());
         let (started, now) = (engine.clock.monotonic(), engine.clock.now());
         // Another engine may answer it otherwise.
@@ -225,6 +230,12 @@ impl Repeat for Again {
             counts.count_pieces(&listed.operation, Served::Hit, stored.len());
         }
         tell(&self.method, operation, Served::Hit, self.status, took);
+        if let Some(noted) = &self.noted {
+            let (method, bytes) = (&self.method, self.body.len() as u64);
+            let (status, cache_status) = (self.status, status);
+            let hit = Repeated { now, took, method, status, cache_status, bytes };
+            self.proxy.tell_of_repeat(noted, request, hit);
+        }
         Some(&self.body)
     }
 

@@ -18,6 +18,7 @@ use super::invalidate;
 use super::listed::habits::Habits;
 use super::listed::merger::Merger;
 use super::refresh::Pace;
+use crate::access_log::AccessLog;
 use crate::caching::admission::HttpRules;
 use crate::clock::Clock;
 use crate::config::{Config, Generic, GenericPolicy, Secret};
@@ -67,6 +68,8 @@ pub struct Engine {
     pub cors: Option<Cors>,
     /// The metrics.
     pub metrics: Metrics,
+    /// Where a line for each request is left, where that is wanted.
+    pub access_log: Option<Arc<AccessLog>>,
     /// What keys are digested under: random, so that nobody can choose keys that collide.
     pub key_seed: [u8; 16],
     /// What credentials are digested under, for partitions. Random too, unless the fleet shares one.
@@ -118,6 +121,7 @@ impl Engine {
             stores_urls: config.generic.policy == GenericPolicy::Rfc9111,
             superseded: AtomicBool::new(false),
             shared: None,
+            access_log: None,
             config,
             clock,
             catalogue,
@@ -173,6 +177,7 @@ impl Engine {
             stores_urls: self.stores_urls || config.generic.policy == GenericPolicy::Rfc9111,
             superseded: AtomicBool::new(false),
             shared: self.shared.clone(),
+            access_log: self.access_log.clone(),
             config,
             clock: self.clock.clone(),
             catalogue,
@@ -196,6 +201,13 @@ impl Engine {
     #[must_use]
     pub fn with_shared(mut self, tier: Option<SharedTier>) -> Self {
         self.shared = tier;
+        self
+    }
+
+    /// The same, with a line for each request.
+    #[must_use]
+    pub fn with_access_log(mut self, log: Option<Arc<AccessLog>>) -> Self {
+        self.access_log = log;
         self
     }
 

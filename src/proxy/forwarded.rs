@@ -4,7 +4,7 @@
 //! Anyone else could say anything, so everything they say is replaced by what this node sees.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HOST};
 use http::request::Parts;
@@ -44,6 +44,50 @@ pub fn client_root(
     let authority = told(X_FORWARDED_HOST).or_else(|| host(request))?;
     let authority: http::uri::Authority = authority.parse().ok()?;
     Some([scheme, "://", authority.as_str(), path].concat())
+}
+
+/// Who asks, as far as this node can know: the peer, or, of what trusted peers forward, the last that is
+/// none of them itself. `values` has the lines of a field.
+pub fn client<'v, V: Iterator<Item = &'v str>>(
+    rules: &config::Forwarded,
+    peer: Peer,
+    values: impl Fn(&'static str) -> V,
+) -> IpAddr {
+    if !is_trusted(rules, peer.ip()) {
+        return peer.ip();
+    }
+    let nearest = |hops: &mut dyn Iterator<Item = Option<IpAddr>>| {
+        // Left of what says nothing, whoever wrote it is not known.
+        hops.fold((None, false), |(client, _), hop| match (client, hop) {
+            (None, hop) => (hop, true),
+            (Some(_), Some(hop)) if !is_trusted(rules, hop) => (Some(hop), true),
+            (client, Some(_)) => (client, true),
+            (_, None) => (None, true),
+        })
+    };
+    let (client, is_told) = nearest(
+        &mut values("x-forwarded-for")
+            .flat_map(|line| line.split(','))
+            .map(|hop| hop_of(hop.trim())),
+    );
+    if is_told {
+        return client.unwrap_or_else(|| peer.ip());
+    }
+    let (client, _) =
+        nearest(&mut values("forwarded").flat_map(|line| line.split(',')).map(|hop| {
+            let parameters = hop.split(';').filter_map(|parameter| parameter.split_once('='));
+            let mut by = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+            by.next().and_then(|(_, node)| hop_of(node.trim().trim_matches('"')))
+        }));
+    client.unwrap_or_else(|| peer.ip())
+}
+
+/// An address, perhaps with a port; in brackets or not.
+fn hop_of(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().ok();
+    let address = address.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address| address.to_canonical())
 }
 
 /// Sets the forwarding fields of a request that goes on to the origin. To be called while
@@ -250,6 +294,39 @@ mod tests {
             applied(&rules(&["10.0.0.0/8"]), over_tls, told)
                 .contains(&"x-forwarded-proto: http".to_owned())
         );
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_is_no_proxy_of_ours() {
+        let rules = rules(&["10.0.0.0/8", "192.0.2.1/32"]);
+        let seen = |fields: &[(&'static str, &str)]| {
+            let values = |name: &'static str| {
+                let of = fields.iter().filter(move |(field, _)| *field == name);
+                of.map(|(_, value)| *value)
+            };
+            client(&rules, peer(), values).to_string()
+        };
+        for (chain, client) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("198.51.100.7, 203.0.113.9", "203.0.113.9"),
+            ("203.0.113.9, 192.0.2.1, 10.9.9.9", "203.0.113.9"),
+            ("203.0.113.9:4711", "203.0.113.9"),
+            ("[2001:db8::1]:4711, 10.9.9.9", "2001:db8::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("10.9.9.9, 192.0.2.1", "10.9.9.9"),
+            ("203.0.113.9, nonsense, 192.0.2.1", "192.0.2.1"),
+            ("203.0.113.9, nonsense", "10.1.2.3"),
+        ] {
+            assert_eq!(seen(&[("x-forwarded-for", chain)]), client, "{chain}");
+        }
+        let two = [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-for", "203.0.113.9")];
+        assert_eq!(seen(&two), "203.0.113.9");
+        let forwarded = "for=198.51.100.7, proto=http;For=\"[2001:db8::1]:80\", for=10.9.9.9";
+        assert_eq!(seen(&[("forwarded", forwarded)]), "2001:db8::1");
+        assert_eq!(seen(&[]), "10.1.2.3");
+        let stranger = Peer::new("203.0.113.1:1".parse().unwrap());
+        let lie = |_| std::iter::once("198.51.100.7");
+        assert_eq!(client(&rules, stranger, lie).to_string(), "203.0.113.1");
     }
 
     #[test]

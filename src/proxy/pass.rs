@@ -1,6 +1,7 @@
 //! Passing: the request streams to the origin and the answer streams back, both with
 //! back-pressure. Nothing is buffered, keyed or stored, and every end-to-end field goes through.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +14,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::{Engine, fields, forwarded};
+use super::asking::Purpose;
+use super::cache_status::{CACHE_STATUS, CacheStatus, Forwarded};
+use super::counts::Served;
+use super::errand::Detour;
+use super::{Answered, Engine, Proxy, failed, fields, forwarded};
 use crate::body::{Body, BodyError};
 use crate::config;
 use crate::error::ProxyError;
@@ -61,6 +66,50 @@ impl Engine {
             true => self.gate.enter(Patience::Waits).await,
             false => Ok(self.gate.enter_write()),
         }
+    }
+}
+
+impl Proxy {
+    /// Streams the request to the origin and the answer back.
+    pub(super) async fn pass(
+        &self,
+        request: Request<RequestBody>,
+        peer: Peer,
+        operation: Option<Arc<Operation>>,
+        detour: Detour,
+    ) -> Answered {
+        let forwarded = &self.engine.config.forwarded;
+        let bypass = match detour {
+            Detour::Method => CacheStatus::forwarded(Forwarded::Method),
+            _ => CacheStatus::forwarded(Forwarded::Bypass).with_detail(detour.as_str()),
+        };
+        let admission = match self.engine.admit_passing(&request, operation.as_deref()).await {
+            Ok(admission) => admission,
+            Err(shut) => return failed(operation, shut.into(), bypass),
+        };
+        let class = operation.as_deref().map(|operation| operation.class);
+        let write = self.engine.write(&request);
+        let passing = pass(&self.origin, forwarded, peer, request);
+        let mut response = match self.engine.asking(Purpose::Pass, class, admission, passing).await
+        {
+            Ok(response) => response,
+            Err(error) => {
+                let source = error.source().map(ToString::to_string);
+                tracing::info!(%error, source, "a request could not be passed");
+                return failed(operation, ProxyError::from(&error), bypass);
+            }
+        };
+        if let Some(write) = write {
+            response = match self.engine.settle(write, response).await {
+                Ok(response) => response,
+                Err(error) => {
+                    tracing::info!(%error, "the origin's answer broke off");
+                    return failed(operation, ProxyError::OriginBroken, bypass);
+                }
+            };
+        }
+        response.headers_mut().append(CACHE_STATUS, bypass.to_value());
+        Answered::new(response, operation, Served::Pass)
     }
 }
 

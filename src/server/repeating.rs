@@ -23,7 +23,9 @@ use http_body::Body as _;
 use httparse::Status;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Peer;
 use super::connection::{Connection, Order};
+use super::raw::RawRequest;
 use super::repeats::{Known, MAX_REQUEST_BYTES, Repeat, Repeats};
 use crate::body::Body;
 
@@ -122,13 +124,14 @@ fn measure(bytes: &[u8]) -> Result<Option<usize>, Unmeasurable> {
 pub(super) struct Recorder {
     repeats: Rc<Repeats>,
     connection: Rc<Connection>,
+    peer: Peer,
     place: RefCell<Place>,
 }
 
 impl Recorder {
-    pub(super) fn new(repeats: Rc<Repeats>, connection: Rc<Connection>) -> Self {
+    pub(super) fn new(repeats: Rc<Repeats>, connection: Rc<Connection>, peer: Peer) -> Self {
         let place = if repeats.is_off() { Place::Lost } else { Place::Between };
-        Self { repeats, connection, place: RefCell::new(place) }
+        Self { repeats, connection, peer, place: RefCell::new(place) }
     }
 
     /// Whether the answer to the request that is under way may be kept, to be given again.
@@ -217,12 +220,12 @@ impl<S> Repeating<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Repeating<S> {
     /// Answers what has arrived, if it came before. Whether it did.
     fn repeat(&mut self, cx: &mut Context<'_>, received: &[u8]) -> io::Result<bool> {
-        let Recorder { repeats, connection, .. } = &*self.recorder;
+        let Recorder { repeats, connection, peer, .. } = &*self.recorder;
         if !self.recorder.is_between() || !connection.stands_at(Order::Serve) {
             return Ok(false);
         }
         let stream = &mut self.stream;
-        let answered = repeats.answer(received, |head, body| {
+        let answered = repeats.answer(RawRequest::new(received, *peer), |head, body| {
             connection.begin_exchange(false);
             let slices = [IoSlice::new(head), IoSlice::new(body)];
             let sent = match Pin::new(stream).poll_write_vectored(cx, &slices) {

@@ -26,6 +26,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use memchr::memchr;
 
 use super::exchange::HeadLimits;
+use super::raw::RawRequest;
 
 /// Requests past this length are not kept. Those that ask for a listing's worth of products are
 /// shorter.
@@ -51,9 +52,9 @@ const SWEPT_AT_ONCE: usize = 512;
 
 /// An answer that can be given again to the same request, as long as it says so each time.
 pub trait Repeat {
-    /// Answers once more, and counts that: writes those fields of the head that change, each with its
-    /// line end, and returns the body. `None` where the request has to be handled like any other.
-    fn answer(&self, fields: &mut Vec<u8>) -> Option<&Bytes>;
+    /// Answers this request, and counts that: writes those fields of the head that change, each with
+    /// its line end, and returns the body. `None` where it has to be handled like any other.
+    fn answer(&self, request: RawRequest<'_>, fields: &mut Vec<u8>) -> Option<&Bytes>;
 
     /// Whether it is one of the fields that [`Repeat::answer`] writes.
     fn writes(&self, name: &HeaderName) -> bool;
@@ -170,11 +171,11 @@ impl Repeats {
     /// head and its body.
     pub(super) fn answer<T>(
         &self,
-        request: &[u8],
+        request: RawRequest<'_>,
         give: impl FnOnce(&[u8], &Bytes) -> T,
     ) -> Option<T> {
         let mut essence = self.essence.borrow_mut();
-        let (hash, first) = self.find_set(request, &mut essence)?;
+        let (hash, first) = self.find_set(request.bytes(), &mut essence)?;
         let places = self.places.borrow();
         let set = places.get(first..first + WAYS)?;
         let is_it = |entry: &&Entry| entry.hash == hash && *entry.essence == **essence;
@@ -182,7 +183,7 @@ impl Repeats {
         let mut head = self.head.borrow_mut();
         head.clear();
         head.extend_from_slice(&entry.known.head);
-        let body = entry.known.repeat.answer(&mut head)?;
+        let body = entry.known.repeat.answer(request, &mut head)?;
         head.extend_from_slice(b"\r\n");
         entry.uses.set(entry.uses.get().saturating_add(1).min(MOST_USES));
         Some(give(&head, body))
@@ -311,6 +312,7 @@ fn place_for<'s>(set: &'s mut [Option<Entry>], entry: &Entry) -> Option<&'s mut 
 
 #[cfg(test)]
 mod tests {
+    use super::super::Peer;
     use super::*;
     use http::HeaderValue;
     use http::header::{AGE, SERVER};
@@ -324,7 +326,7 @@ mod tests {
     }
 
     impl Repeat for Answer {
-        fn answer(&self, fields: &mut Vec<u8>) -> Option<&Bytes> {
+        fn answer(&self, _: RawRequest<'_>, fields: &mut Vec<u8>) -> Option<&Bytes> {
             fields.extend_from_slice(b"age: 7\r\n");
             self.holds.get().then_some(&self.body)
         }
@@ -356,14 +358,18 @@ mod tests {
         Known::of(StatusCode::OK, &headers, Some(answer.body.len() as u64), repeat).unwrap()
     }
 
+    fn raw(request: &[u8]) -> RawRequest<'_> {
+        RawRequest::new(request, Peer::new(([127, 0, 0, 1], 1).into()))
+    }
+
     /// A request for that path.
     fn request(path: &str) -> Vec<u8> {
         format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").into_bytes()
     }
 
     fn given(repeats: &Repeats, path: &str) -> Option<String> {
-        repeats
-            .answer(&request(path), |head, body| String::from_utf8([head, body].concat()).unwrap())
+        let whole = |head: &[u8], body: &Bytes| String::from_utf8([head, body].concat()).unwrap();
+        repeats.answer(raw(&request(path)), whole)
     }
 
     #[test]
@@ -446,7 +452,8 @@ mod tests {
     fn fields_that_are_not_read_make_no_difference_and_all_others_do() {
         let repeats = Repeats::new(1 << 16, &["traceparent"], LIMITS);
         let with = |fields: &str| format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\nbody");
-        let knows = |fields: &str| repeats.answer(with(fields).as_bytes(), |_, _| ()).is_some();
+        let knows =
+            |fields: &str| repeats.answer(raw(with(fields).as_bytes()), |_, _| ()).is_some();
         repeats.keep(with("traceparent: 1\r\naccept: b\r\n").as_bytes(), known(&answer("one")));
         for same in [
             "accept: b\r\n",
@@ -469,7 +476,7 @@ mod tests {
         ] {
             assert!(!knows(other), "{other:?}");
         }
-        let known_by = |request: &str| repeats.answer(request.as_bytes(), |_, _| ()).is_some();
+        let known_by = |request: &str| repeats.answer(raw(request.as_bytes()), |_, _| ()).is_some();
         assert!(!known_by(&format!("traceparent: 1\r\n{}", with("accept: b\r\n"))));
     }
 
@@ -479,7 +486,7 @@ mod tests {
         // Its head ends where no line is empty here, and its body has one.
         let request = "POST / HTTP/1.1\nhost: a\ncontent-length: 13\n\ncookie: a\r\n\r\n";
         repeats.keep(request.as_bytes(), known(&answer("one")));
-        assert!(repeats.answer(request.as_bytes(), |_, _| ()).is_none());
+        assert!(repeats.answer(raw(request.as_bytes()), |_, _| ()).is_none());
     }
 
     #[test]
@@ -494,7 +501,7 @@ mod tests {
             (format!("via: {}\r\n", "a".repeat(900)), true),
             (format!("via: {}\r\n", "a".repeat(1_000)), false),
         ] {
-            let given = repeats.answer(with(&fields).as_bytes(), |_, _| ());
+            let given = repeats.answer(raw(with(&fields).as_bytes()), |_, _| ());
             assert_eq!(given.is_some(), is_known, "{fields}");
         }
     }

@@ -225,7 +225,7 @@ impl<H: Handler> Worker<H> {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let recorder = Recorder::new(Rc::clone(&self.repeats), Rc::clone(&connection));
+        let recorder = Recorder::new(Rc::clone(&self.repeats), Rc::clone(&connection), peer);
         let recorder = Rc::new(recorder);
         let service = service_fn(|request| {
             let answered = exchange::answer(
