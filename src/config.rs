@@ -22,6 +22,7 @@ mod refresh;
 mod reload;
 mod secret;
 mod tls;
+mod traces;
 mod values;
 
 pub use change::NEEDS_RESTART;
@@ -34,6 +35,7 @@ pub use refresh::Refresh;
 pub use reload::Reload;
 pub use secret::Secret;
 pub use tls::{ListenerTls, Tls, TlsVersion};
+pub use traces::Traces;
 
 /// Everything that can be set, validated.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +80,8 @@ pub struct Config {
     pub reload: Reload,
     /// `[access_log]`: one line for each request.
     pub access_log: AccessLog,
+    /// `[traces]`: spans for a collector.
+    pub traces: Traces,
 }
 
 /// `[listen]`.
@@ -400,6 +404,7 @@ impl Config {
             log: Log::default(),
             reload: Reload::default(),
             access_log: AccessLog::default(),
+            traces: Traces::default(),
         }
     }
 }

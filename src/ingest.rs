@@ -14,6 +14,7 @@ pub mod event;
 mod json;
 mod refusal;
 mod remembered;
+mod spans;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::purge::fleet::Spread;
 use crate::purge::{Effect, Purger, Schedule, Sequence};
 use crate::small_body;
+use crate::traces::Tracer;
 
 use authentication::{Authenticator, Claim};
 use delivery::{Content, Delivered, Unreadable, read_delivery};
@@ -64,6 +66,7 @@ pub struct Ingest {
     dead_letters: Arc<DeadLetters>,
     event_ids: RememberedIds,
     delivery_ids: RememberedIds,
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// What deliveries are judged by. A delivery is judged by one from its beginning to its end.
@@ -137,6 +140,7 @@ impl Ingest {
             event_ids: RememberedIds::new(settings.remembered_ids, EVENT_IDS_REMEMBERED_FOR),
             delivery_ids: RememberedIds::new(settings.remembered_ids, rules.replayable_for()),
             rules: ArcSwap::from_pointee(rules),
+            tracer: None,
             purger,
             schedule,
             clock,
@@ -158,6 +162,12 @@ impl Ingest {
         self.schedule.reconfigure(settings);
         self.rules.store(Arc::new(rules));
         Ok(())
+    }
+
+    /// The same, with spans of events.
+    #[must_use]
+    pub fn with_tracer(self, tracer: Option<Arc<Tracer>>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// The events kept aside, for the control endpoint.
@@ -192,6 +202,7 @@ impl Ingest {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let started = self.clock.monotonic();
         let (head, body) = request.into_parts();
         let rules = self.rules.load_full();
         let Rules { settings, authenticator } = &*rules;
@@ -212,7 +223,10 @@ impl Ingest {
             .map_err(Refusal::Unreadable)?;
         let replayed = delivery_id.is_some_and(|id| self.delivery_ids.contains(id, now));
         let plan = self.plan(&events, replayed, now)?;
-        let stamp = self.schedule.apply(plan.now, plan.later).await.map_err(Refusal::Refused)?;
+        let applied = self.schedule.apply(plan.now, plan.later).await.map_err(Refusal::Refused);
+        let sequence = applied.as_ref().map(|stamp| stamp.sequence);
+        self.trace(&head.headers, started, &events, &plan.outcomes, sequence);
+        let stamp = applied?;
         // Only now: had the purge failed, the sender's next try must not be a duplicate. Two
         // deliveries of one event at the same time purge twice, which is harmless.
         self.event_ids.remember(plan.new_ids, now);

@@ -110,6 +110,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                 | StartError::Credential(_)
                 | StartError::Redis(_)
                 | StartError::AccessLog(_)
+                | StartError::Traces(_)
                 | StartError::Tls { .. },
             ) => USAGE,
             ServeError::Start(StartError::Metrics(_))

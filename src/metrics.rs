@@ -164,6 +164,10 @@ pub struct Metrics {
     pub config_loaded: IntGauge,
     /// Requests that are not in the access log, by reason.
     pub access_log_dropped: CounterVec,
+    /// Spans that did not get to the collector, by reason.
+    pub spans_dropped: CounterVec,
+    /// Spans that the collector took.
+    pub spans_exported: Counter,
     /// Tasks that ended in a panic: each is a bug.
     pub panics: Counter,
 }
@@ -424,6 +428,13 @@ impl Metrics {
                 "Requests that are not in the access log, by reason",
                 &["reason"],
             )?,
+            spans_dropped: declare.counters(
+                "spans_dropped_total",
+                "Spans that did not get to the collector, by reason",
+                &["reason"],
+            )?,
+            spans_exported: declare
+                .counter("spans_exported_total", "Spans that the collector took")?,
             panics: declare
                 .counter("panics_total", "Tasks that ended in a panic; each is a bug")?,
             registry: declare.0,

@@ -34,6 +34,7 @@ use crate::purge::{Purger, Stamp};
 use crate::redis::RedisSetupError;
 use crate::server::{self, Answer, Counters, Drained, Handler, Peer, Plan, RepeatPlan, Server};
 use crate::tls::{LiveTls, UnusableTls};
+use crate::traces::TracesError;
 
 use reload::Standing;
 use sharing::Sharing;
@@ -87,6 +88,9 @@ pub enum StartError {
     /// The access log cannot be opened.
     #[error("access_log.to: {0}")]
     AccessLog(#[source] io::Error),
+    /// Spans cannot be exported as it is configured.
+    #[error("traces: {0}")]
+    Traces(#[from] TracesError),
     /// Two metrics share a name: a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -131,13 +135,10 @@ impl Node {
         let sharing = Sharing::start(&config, remembered_for, &clock, &metrics)?;
         let purger = sharing.purger.clone();
         let origin = OriginClient::new(&config.origin)?;
-        let ingest = Arc::new(Ingest::new(
-            config.ingest.clone(),
-            purger.clone(),
-            metrics.clone(),
-            clock.clone(),
-        )?);
         let telling = Telling::start(&config, &metrics)?;
+        let ingest =
+            Ingest::new(config.ingest.clone(), purger.clone(), metrics.clone(), clock.clone())?;
+        let ingest = Arc::new(ingest.with_tracer(telling.tracer.clone()));
         let readiness = Arc::new(Readiness::default());
         let (listen, limits, tls) =
             (config.listen.clone(), config.limits.clone(), config.tls.clone());

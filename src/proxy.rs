@@ -45,6 +45,7 @@ pub mod pass;
 mod posted;
 mod refresh;
 pub mod resource;
+mod traced;
 mod witness;
 
 use std::sync::Arc;
@@ -62,7 +63,8 @@ use errand::{Detour, Unkeyed, whole};
 use fetch::Source;
 use flight::{Boarding, Charge, Outcome, StreamedResponse, Takeoff, Withheld};
 use lookup::Lookup;
-use witness::Watch;
+use traced::Traced;
+use witness::{Watch, Witness};
 
 use crate::body::Body;
 use crate::error::ProxyError;
@@ -97,6 +99,8 @@ struct Answered {
     served: Served,
     /// What it was made of, where it may be given again.
     with: Option<AnsweredWith>,
+    /// Of how many pieces it is put together, and how many of them were in the store.
+    pieces: Option<(usize, usize)>,
 }
 
 impl Answered {
@@ -105,7 +109,7 @@ impl Answered {
         operation: Option<Arc<Operation>>,
         served: Served,
     ) -> Self {
-        Self { response, operation, served, with: None }
+        Self { response, operation, served, with: None, pieces: None }
     }
 
     /// With the fields that are for the one who asked first.
@@ -122,6 +126,7 @@ impl Proxy {
     pub fn new(engine: Arc<Engine>, origin: Arc<OriginClient>) -> Self {
         let (asked, client) = (Arc::clone(&engine), Arc::clone(&origin));
         let fetcher = Arc::new(asking::Origin { engine: asked, client });
+        let fetcher = Traced::of(fetcher, engine.tracer.as_ref(), &engine.clock);
         let counts = Arc::new(RequestCounts::of(&engine.catalogue, &engine.metrics));
         let watch = Watch::of(&engine);
         Self { engine, origin, fetcher, counts, watch }
@@ -134,7 +139,7 @@ impl Proxy {
         let method = request.method().clone();
         let witness = self.witness(&request, peer, started);
 
-        let mut answered = self.answer(request, peer).await;
+        let mut answered = self.answer(request, peer, witness.as_ref()).await;
 
         // What is answered here says all that it has to say: a preflight's own fields too.
         if let Some(cors) = &self.engine.cors
@@ -156,38 +161,59 @@ impl Proxy {
 
     /// Boxed is what is no hit of one answer: every request, and every connection's task, would be as
     /// large as the largest needs it.
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answered {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        witness: Option<&Witness<'_>>,
+    ) -> Answered {
         if let Some(answered) = self.receive(&request) {
             return answered;
         }
         if self.is_batch(&request) {
-            return Box::pin(self.answer_batch(request, peer)).await;
+            let answering = async { self.traced(witness).answer_batch(request, peer).await };
+            return Box::pin(answering).await;
         }
         let target = request.uri().clone();
         let subject = match self.classify(&request, &target) {
             Ok(subject) => subject,
-            Err(detour) => return Box::pin(self.pass(whole(request), peer, None, detour)).await,
+            Err(detour) => {
+                let request = whole(request);
+                let passing =
+                    async { self.traced(witness).pass(request, peer, None, detour).await };
+                return Box::pin(passing).await;
+            }
         };
         let terms = Terms::of(&request, self.engine.config.limits.ranges);
         let operation = subject.operation().cloned();
         match errand::read(&self.engine, subject, request, peer).await {
-            Ok(Task::One(errand)) => self.answer_one(&errand, &terms).await,
-            Ok(Task::Listed(listed)) => Box::pin(self.answer_list(listed, &terms)).await,
+            Ok(Task::One(errand)) => self.answer_one(&errand, &terms, witness).await,
+            Ok(Task::Listed(listed)) => Box::pin(self.answer_list(listed, &terms, witness)).await,
             Err(Unkeyed::Pass(request, detour)) => {
-                Box::pin(self.pass(*request, peer, operation, detour)).await
+                let passing =
+                    async { self.traced(witness).pass(*request, peer, operation, detour).await };
+                Box::pin(passing).await
             }
             Err(Unkeyed::Fail(error)) => refused(operation, error),
         }
     }
 
     /// Answers what is kept whole.
-    async fn answer_one(&self, errand: &Errand, terms: &Terms) -> Answered {
+    async fn answer_one(
+        &self,
+        errand: &Errand,
+        terms: &Terms,
+        witness: Option<&Witness<'_>>,
+    ) -> Answered {
         match self.serve(errand, terms, self.engine.look_up(errand), Served::Hit).await {
             Ok(answered) => answered,
             Err(_) if errand.directives().only_if_cached => {
                 Box::pin(self.only_if_cached(errand, terms)).await
             }
-            Err(lookup) => Box::pin(self.fetch(errand, terms, lookup)).await,
+            Err(lookup) => {
+                let fetching = async { self.traced(witness).fetch(errand, terms, lookup).await };
+                Box::pin(fetching).await
+            }
         }
     }
 
@@ -340,8 +366,12 @@ impl Proxy {
             let board = self.engine.flights.board(&key, plane, not_before, Charge::Fetch);
             let (waiter, collapsed) = match board {
                 Err(error) => return self.turn_away(errand, terms, &lookup, error).await,
-                Ok(Boarding::Follow(waiter)) => (waiter, true),
+                Ok(Boarding::Follow(waiter)) => {
+                    self.joins(&waiter);
+                    (waiter, true)
+                }
                 Ok(Boarding::Lead(takeoff, waiter)) => {
+                    takeoff.is_led_by(self.span());
                     let standing = self.standing(errand, &lookup);
                     if let Some(stored) = self.take_off(errand, source, standing, takeoff) {
                         return self.hit(errand, terms, &stored, Served::Hit).await;

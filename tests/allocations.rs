@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use csu_edge::config::{AccessLogTo, Config};
 use serde_json::json;
 use support::node::Running;
 use support::origin::{Origin, json as answer};
@@ -72,9 +73,41 @@ fn allocations(client: &mut Client, requests: &[Vec<u8>]) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_hit_allocates_next_to_nothing() {
     let _profiler = dhat::Profiler::builder().testing().build();
+    let (came_before, traced, read) = counted(|_| {}).await;
+    // None of its own: what is counted is what the rest of the process does meanwhile.
+    assert!(came_before < HITS, "{came_before}");
+    assert!(traced < HITS, "{traced}");
+    println!("{came_before} and {traced} for {HITS} hits; {read} for one that is read");
+    assert!(read <= READ, "{read} allocations for a hit that is read");
+
+    // With traces, a hit that is none of those whose spans are kept costs no more.
+    let (came_before, traced, read) = counted(|config| {
+        config.traces.endpoint = Some("http://127.0.0.1:1".parse().unwrap());
+        config.traces.sample_percent = 0.0;
+    })
+    .await;
+    assert!(came_before < HITS && traced < HITS, "{came_before} and {traced} with traces");
+    println!("{came_before} and {traced} with traces; {read} for one that is read");
+    assert!(read <= READ, "{read} allocations for a hit that is read, with traces");
+
+    // And one that is not read leaves its record for the access log without any.
+    let (came_before, traced, read) = counted(|config| {
+        config.access_log.to = Some(AccessLogTo::File("/dev/null".into()));
+    })
+    .await;
+    println!("{came_before} and {traced} with an access log; {read} for one that is read");
+    assert!(came_before < HITS && traced < HITS, "{came_before} and {traced} with an access log");
+}
+
+/// Allocations for hits that came before, alike and but for their traces, and for each that is read.
+async fn counted(change: impl FnOnce(&mut Config)) -> (u64, u64, u64) {
     let body = json!({"value": [{"Name": "a".repeat(4_500)}]}).to_string();
     let origin = Origin::start(move |_| answer(body.clone())).await;
-    let node = Running::start(&origin.service_root(), |config| config.listen.workers = 1).await;
+    let node = Running::start(&origin.service_root(), |config| {
+        config.listen.workers = 1;
+        change(config);
+    })
+    .await;
     let address = node.node.addresses().storefront;
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -92,10 +125,5 @@ async fn a_hit_allocates_next_to_nothing() {
         let read = (dhat::HeapStats::get().total_blocks - before) / (HITS * 4);
         (came_before, traced, read)
     });
-    let (came_before, traced, read) = counted.await.unwrap();
-    // None of its own: what is counted is what the rest of the process does meanwhile.
-    assert!(came_before < HITS, "{came_before}");
-    assert!(traced < HITS, "{traced}");
-    println!("{came_before} and {traced} for {HITS} hits; {read} for one that is read");
-    assert!(read <= READ, "{read} allocations for a hit that is read");
+    counted.await.unwrap()
 }

@@ -96,6 +96,7 @@ fn the_shipped_file_loads_as_it_stands_and_in_full() {
         ("CSU_EDGE_PURGE_REDIS_PASSWORD", "password"),
         ("CSU_EDGE_SENTINEL_PASSWORD", "password"),
         ("CSU_EDGE_PARTITION_SECRET", "secret"),
+        ("CSU_EDGE_COLLECTOR_KEY", "key"),
     ];
     Config::parse(&in_full, "config.toml", environment).unwrap();
 }

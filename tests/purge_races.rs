@@ -188,7 +188,7 @@ impl World {
             let (errand, unit) = (Arc::clone(errand), listed.question.units()[0].clone());
             let legs = vec![Leg { errand, unit, previous, takeoff, lease: None }];
             let standing = Standing::of_client(false);
-            let party = Party { listed: Arc::clone(listed), legs, standing };
+            let party = Party { listed: Arc::clone(listed), legs, standing, asker: None };
             return Box::pin(pieces::run(engine, origin, party, source));
         }
         let by = (source, Standing::of_client(false));

@@ -54,6 +54,7 @@ needs_restart! {
     "purge.max_urls": purge.max_urls;
     "log.format": log.format;
     "access_log": access_log;
+    "traces": traces;
 }
 
 impl Config {

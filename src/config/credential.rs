@@ -22,7 +22,11 @@ const HMAC_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// `env:NAME` or `file:PATH`.
 pub(super) fn secret(field: &Field<'_>) -> Option<Secret> {
-    let text = field.text("\"env:NAME\" or \"file:PATH\"")?;
+    referred(field, field.text("\"env:NAME\" or \"file:PATH\"")?)
+}
+
+/// What a reference in a value refers to.
+pub(super) fn referred(field: &Field<'_>, text: &str) -> Option<Secret> {
     let value = if let Some(name) = text.strip_prefix("env:") {
         match field.environment().get(name) {
             Ok(value) => value.to_owned(),

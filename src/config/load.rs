@@ -38,6 +38,7 @@ mod redis;
 mod refresh;
 mod reload;
 mod tls;
+mod traces;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -123,6 +124,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let log = root.table("log", log);
     let reload = root.table("reload", reload::read);
     let access_log = root.table("access_log", access_log::read);
+    let traces = root.table("traces", traces::read);
 
     if !listen.ingest.ip().to_canonical().is_loopback() && !authenticated && !asks_pushers {
         let message = format!(
@@ -154,6 +156,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         log,
         reload,
         access_log,
+        traces,
     })
 }
 

@@ -381,6 +381,14 @@ impl<'r> Field<'r> {
         }
     }
 
+    /// A number, whole or not.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self.given {
+            Given::Value(Value::Float(number)) => Some(*number.value()),
+            _ => self.integer().and_then(|whole| i32::try_from(whole).ok()).map(f64::from),
+        }
+    }
+
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.given {
             Given::Value(Value::Boolean(switch)) => Some(*switch.value()),

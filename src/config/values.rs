@@ -155,6 +155,12 @@ fn out_of_bounds<T>(bounds: &RangeInclusive<T>, show: impl Fn(&T) -> String) -> 
     format!("must be between {} and {}", show(bounds.start()), show(bounds.end()))
 }
 
+/// A number from 0 to 100, whole or not.
+pub(super) fn percent(field: &Field<'_>) -> Option<f64> {
+    let Some(number) = field.number() else { return field.refuse_type("a number") };
+    within(field, &(0.0..=100.0), number, f64::to_string)
+}
+
 /// `true` or `false`.
 pub(super) fn boolean(field: &Field<'_>) -> Option<bool> {
     field.boolean()

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::event::{self, DeadLetterReason, Event, FieldError, read_text};
 use super::json;
 use crate::clock::Timestamp;
+use crate::traces::{TRACEPARENT, TraceParent};
 
 /// How an event was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,8 @@ pub struct Delivered {
     pub identity: Option<Identity>,
     /// When the sender says that it happened.
     pub time: Option<Timestamp>,
+    /// The trace that the sender names it a part of, where that is by the rules.
+    pub traceparent: Option<TraceParent>,
     /// What it says.
     pub content: Content,
 }
@@ -236,7 +239,8 @@ fn read_short_form(members: Map<String, Value>, now: Timestamp) -> Result<Delive
         Ok(event) => Content::Event(Box::new(event)),
         Err(reason) => Content::DeadLetter { reason, event: Value::Object(members) },
     };
-    Ok(Delivered { form: Form::ShortForm, type_name, identity: None, time: None, content })
+    let form = Form::ShortForm;
+    Ok(Delivered { form, type_name, identity: None, time: None, traceparent: None, content })
 }
 
 /// CloudEvents 1.0.2 §3.1: `id`, `source`, `specversion` and `type` are required and not empty.
@@ -258,6 +262,8 @@ fn read_cloud_event(members: Map<String, Value>, now: Timestamp) -> Result<Deliv
                 .ok_or_else(|| FieldError::at("time", "must be an RFC 3339 date-time"))?,
         ),
     };
+    let traceparent = members.get(TRACEPARENT).and_then(Value::as_str);
+    let traceparent = traceparent.and_then(TraceParent::parse);
     let content = if event::is_known_type(&type_name) {
         match event::read_typed(&type_name, &event_members(&members)?, now).map_err(within_data)? {
             Ok(event) => Content::Event(Box::new(event)),
@@ -267,7 +273,8 @@ fn read_cloud_event(members: Map<String, Value>, now: Timestamp) -> Result<Deliv
         let reason = DeadLetterReason::UnknownType;
         Content::DeadLetter { reason, event: Value::Object(members) }
     };
-    Ok(Delivered { form: Form::CloudEvents, type_name, identity: Some(identity), time, content })
+    let (form, identity) = (Form::CloudEvents, Some(identity));
+    Ok(Delivered { form, type_name, identity, time, traceparent, content })
 }
 
 fn within_data(error: FieldError) -> FieldError {

@@ -233,7 +233,7 @@ impl Repeat for Again {
         if let Some(noted) = &self.noted {
             let (method, bytes) = (&self.method, self.body.len() as u64);
             let (status, cache_status) = (self.status, status);
-            let hit = Repeated { now, took, method, status, cache_status, bytes };
+            let hit = Repeated { now, started, took, method, status, cache_status, bytes };
             self.proxy.tell_of_repeat(noted, request, hit);
         }
         Some(&self.body)
@@ -340,7 +340,7 @@ mod tests {
         let mut with = None;
         // At first it is not known what the origin makes of repetitions.
         for _ in 0..5 {
-            let answered = reading.answer_list(Arc::clone(&listed), &terms).await;
+            let answered = reading.answer_list(Arc::clone(&listed), &terms, None).await;
             with = answered.with.filter(|with| matches!(with, AnsweredWith::Pieces(..)));
         }
         with.unwrap().tell_of_use(&counting.engine);

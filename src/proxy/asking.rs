@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::operation::Class;
 use crate::origin::gate::{Admission, Ending, Patience, Priority, retry_after};
 use crate::origin::{OriginClient, OriginError, RequestBody};
+use crate::traces::Trail;
 
 /// What a request to the origin is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,6 +81,16 @@ impl Standing {
 pub trait FetchOrigin: Send + Sync + 'static {
     /// Sends the request as soon as it may leave, and waits for the head of the answer.
     fn fetch<'a>(&'a self, leave: Leave, departing: Departing<'a>) -> Asked<'a>;
+
+    /// The request for which the origin is asked, where it is traced.
+    fn trail(&self) -> Option<&Arc<Trail>> {
+        None
+    }
+
+    /// The same, for one request's trace; `None` where there are no traces.
+    fn for_request(&self, _: &Arc<Trail>) -> Option<Arc<dyn FetchOrigin>> {
+        None
+    }
 }
 
 /// Makes a request at the moment at which it leaves, and says what it is for.

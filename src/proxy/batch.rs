@@ -238,8 +238,8 @@ impl Proxy {
     async fn answer_part(&self, read: &Read) -> (Answered, Duration) {
         let started = self.engine.clock.monotonic();
         let answered = match &read.task {
-            Task::One(errand) => self.answer_one(errand, &read.terms).await,
-            Task::Listed(listed) => self.answer_list(Arc::clone(listed), &read.terms).await,
+            Task::One(errand) => self.answer_one(errand, &read.terms, None).await,
+            Task::Listed(listed) => self.answer_list(Arc::clone(listed), &read.terms, None).await,
         };
         (answered, self.engine.clock.monotonic().saturating_sub(started))
     }

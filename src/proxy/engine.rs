@@ -29,6 +29,7 @@ use crate::origin::gate::Gate;
 use crate::purge::{PurgePlane, Purger};
 use crate::server::RepeatPlan;
 use crate::store::{MemoryTier, SharedTier, VariantIndex};
+use crate::traces::Tracer;
 
 /// Everything that an answer can come from or end in, but the origin.
 pub struct Engine {
@@ -68,6 +69,8 @@ pub struct Engine {
     pub cors: Option<Cors>,
     /// The metrics.
     pub metrics: Metrics,
+    /// Who takes spans, where there are traces.
+    pub tracer: Option<Arc<Tracer>>,
     /// Where a line for each request is left, where that is wanted.
     pub access_log: Option<Arc<AccessLog>>,
     /// What keys are digested under: random, so that nobody can choose keys that collide.
@@ -122,6 +125,7 @@ impl Engine {
             superseded: AtomicBool::new(false),
             shared: None,
             access_log: None,
+            tracer: None,
             config,
             clock,
             catalogue,
@@ -178,6 +182,7 @@ impl Engine {
             superseded: AtomicBool::new(false),
             shared: self.shared.clone(),
             access_log: self.access_log.clone(),
+            tracer: self.tracer.clone(),
             config,
             clock: self.clock.clone(),
             catalogue,
@@ -208,6 +213,13 @@ impl Engine {
     #[must_use]
     pub fn with_access_log(mut self, log: Option<Arc<AccessLog>>) -> Self {
         self.access_log = log;
+        self
+    }
+
+    /// The same, with spans of requests.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Option<Arc<Tracer>>) -> Self {
+        self.tracer = tracer;
         self
     }
 

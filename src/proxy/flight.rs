@@ -10,12 +10,13 @@
 //! [`Outcome::Failed`], so that nobody waits for ever.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderMap, Response, StatusCode};
 use moka::sync::Cache;
+use opentelemetry::trace::SpanContext;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -174,6 +175,8 @@ struct Flight {
     key: CacheKey,
     left: Moment,
     stamp: Stamp,
+    /// The span of the request that made it leave.
+    leader: OnceLock<SpanContext>,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
@@ -181,7 +184,8 @@ impl Flight {
     /// Stamped here, before its fetch can leave.
     fn to_be(key: &CacheKey, plane: &PurgePlane) -> Self {
         let (left, stamp) = (plane.now(), plane.stamp());
-        Self { key: key.clone(), left, stamp, outcome: watch::Sender::new(None) }
+        let (leader, outcome) = (OnceLock::new(), watch::Sender::new(None));
+        Self { key: key.clone(), left, stamp, leader, outcome }
     }
 }
 
@@ -370,6 +374,13 @@ impl Takeoff {
         self.flight.stamp
     }
 
+    /// Tells those who join whose request made it leave.
+    pub fn is_led_by(&self, leader: Option<SpanContext>) {
+        if let Some(leader) = leader {
+            let _ = self.flight.leader.set(leader);
+        }
+    }
+
     /// Ends the flight. What is to be found in the store must be there by now: from here on, new
     /// requests look there.
     pub fn land(self, outcome: Outcome) {
@@ -397,13 +408,18 @@ impl Drop for Takeoff {
 /// A place on a flight.
 #[derive(Debug)]
 pub struct Waiter {
-    left: Moment,
+    flight: Arc<Flight>,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
 impl Waiter {
-    fn of(flight: &Flight) -> Self {
-        Self { left: flight.left, outcome: flight.outcome.subscribe() }
+    fn of(flight: &Arc<Flight>) -> Self {
+        Self { flight: Arc::clone(flight), outcome: flight.outcome.subscribe() }
+    }
+
+    /// The span of the request that made it leave, where that is known.
+    pub fn leader(&self) -> Option<&SpanContext> {
+        self.flight.leader.get()
     }
 
     /// Waits for the end, whenever the flight left.
@@ -422,7 +438,7 @@ impl Waiter {
         strictness: Strictness,
         plane: &PurgePlane,
     ) -> Option<Outcome> {
-        let is_late_enough = plane.is_late_enough(self.left, arrived, strictness);
+        let is_late_enough = plane.is_late_enough(self.flight.left, arrived, strictness);
         let outcome = self.last_outcome().await;
         let is_for_us = match &outcome {
             _ if is_late_enough => true,

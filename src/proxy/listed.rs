@@ -36,6 +36,7 @@ use super::flight::{
     Boarding, Charge, Outcome, StreamedResponse, Takeoff, UnstoredResponse, Waiter,
 };
 use super::lookup::Lookup;
+use super::witness::Witness;
 use super::{Answered, Proxy, failed, refused, streamed};
 use crate::answer::pieces::{Unfit, put_together};
 use crate::cache_key::CacheKey;
@@ -89,7 +90,12 @@ impl Wanted<'_> {
 
 impl Proxy {
     /// Answers a request for a list.
-    pub(super) async fn answer_list(&self, listed: Arc<ListedErrand>, terms: &Terms) -> Answered {
+    pub(super) async fn answer_list(
+        &self,
+        listed: Arc<ListedErrand>,
+        terms: &Terms,
+        witness: Option<&Witness<'_>>,
+    ) -> Answered {
         let now = self.engine.clock.now();
         let units = listed.question.units();
         let different = self.engine.habits.different(listed.operation.index, units, now);
@@ -98,11 +104,12 @@ impl Proxy {
             Some((different, wanted))
         });
         let Some((different, mut wanted)) = looked_up else {
-            return self.answer_whole(&listed, terms).await;
+            return self.answer_whole(&listed, terms, witness).await;
         };
         self.refresh(&listed, &wanted);
         let forwarded = self.forwarded(&wanted);
-        let answered = match self.fetch_missing(&listed, &mut wanted).await {
+        let asking = witness.filter(|_| wanted.iter().any(Wanted::is_missing));
+        let answered = match self.traced(asking).fetch_missing(&listed, &mut wanted).await {
             Ok(()) => self.put_together(&listed, terms, &different, &wanted, forwarded).await,
             Err(unable) => Err(unable),
         };
@@ -111,7 +118,7 @@ impl Proxy {
         let by = |served| CacheStatus { collapsed: served == Served::Collapsed, ..forwarded };
         match answered {
             Ok(answered) => answered,
-            Err(Unable::Whole) => self.answer_whole(&listed, terms).await,
+            Err(Unable::Whole) => self.answer_whole(&listed, terms, witness).await,
             Err(Unable::Failed(error, served)) => failed(operation, error, by(served)),
             Err(Unable::Refused(answer, served)) => {
                 let status = by(served).with_detail(answer.reason.as_str());
@@ -142,9 +149,14 @@ impl Proxy {
     }
 
     /// Takes the list whole, exactly as it was asked.
-    async fn answer_whole(&self, listed: &Arc<ListedErrand>, terms: &Terms) -> Answered {
+    async fn answer_whole(
+        &self,
+        listed: &Arc<ListedErrand>,
+        terms: &Terms,
+        witness: Option<&Witness<'_>>,
+    ) -> Answered {
         match listed.as_asked() {
-            Some(errand) => self.answer_one(&Errand::Operation(errand), terms).await,
+            Some(errand) => self.answer_one(&Errand::Operation(errand), terms, witness).await,
             None => refused(Some(Arc::clone(&listed.operation)), ProxyError::Internal),
         }
     }
@@ -260,11 +272,13 @@ impl Proxy {
                     continue;
                 }
                 Ok(Boarding::Follow(waiter)) => {
+                    self.joins(&waiter);
                     waiting.push(Waiting { passenger, waiter, collapsed: true });
                     continue;
                 }
                 Ok(Boarding::Lead(takeoff, waiter)) => (takeoff, waiter),
             };
+            takeoff.is_led_by(self.span());
             // Another flight may have landed since it was looked up.
             let lookup = engine.look_up_piece(listed, &one.key, engine.clock.now());
             if let Lookup::Fresh(stored) = lookup {
@@ -315,7 +329,8 @@ impl Proxy {
         standing: Standing,
     ) {
         if !legs.is_empty() {
-            let party = Party { listed: Arc::clone(listed), legs, standing };
+            let asker = self.span();
+            let party = Party { listed: Arc::clone(listed), legs, standing, asker };
             let (engine, origin) = (Arc::clone(&self.engine), Arc::clone(&self.fetcher));
             tokio::spawn(pieces::run(engine, origin, party, source));
         }
@@ -505,11 +520,13 @@ struct Waiting {
 impl Answered {
     /// The same, which may be given again as long as its pieces stand.
     fn made_of(self, listed: &Arc<ListedErrand>, pieces: &[&Piece], wanted: &[Wanted<'_>]) -> Self {
-        if self.served != Served::Hit {
-            return self;
+        let from_store = pieces.iter().filter(|piece| piece.is_from_store()).count();
+        let this = Self { pieces: Some((from_store, pieces.len())), ..self };
+        if this.served != Served::Hit {
+            return this;
         }
         let stored = pieces.iter().map(|piece| Arc::clone(&piece.stored)).collect();
         let units = wanted.iter().map(|one| one.unit.clone()).collect();
-        Self { with: Some(AnsweredWith::Pieces(Arc::clone(listed), stored, units)), ..self }
+        Self { with: Some(AnsweredWith::Pieces(Arc::clone(listed), stored, units)), ..this }
     }
 }

@@ -26,6 +26,7 @@ use crate::operation::{Operation, is_private_set};
 use crate::origin::gate::{Admission, Patience, Shut};
 use crate::origin::{Go, OriginClient, OriginError, RequestBody};
 use crate::server::Peer;
+use crate::traces::{Asking, Leaving, ServedToo};
 
 /// What may be asked of a gateway (RFC 9110 §15.5.6).
 const ALLOWED: HeaderValue =
@@ -83,15 +84,29 @@ impl Proxy {
             Detour::Method => CacheStatus::forwarded(Forwarded::Method),
             _ => CacheStatus::forwarded(Forwarded::Bypass).with_detail(detour.as_str()),
         };
+        let mut request = request;
+        let trail = self.fetcher.trail();
+        let mut asking = trail.map(|trail| Asking::of(trail, &self.engine.clock));
         let admission = match self.engine.admit_passing(&request, operation.as_deref()).await {
             Ok(admission) => admission,
-            Err(shut) => return failed(operation, shut.into(), bypass),
+            Err(shut) => {
+                if let Some(asking) = asking {
+                    asking.end(Err(&OriginError::from(shut)));
+                }
+                return failed(operation, shut.into(), bypass);
+            }
         };
+        if let Some(asking) = &mut asking {
+            leave_in_trace(asking, &mut request);
+        }
         let class = operation.as_deref().map(|operation| operation.class);
         let write = self.engine.write(&request);
         let passing = pass(&self.origin, forwarded, peer, request);
-        let mut response = match self.engine.asking(Purpose::Pass, class, admission, passing).await
-        {
+        let answer = self.engine.asking(Purpose::Pass, class, admission, passing).await;
+        if let Some(asking) = asking {
+            asking.end(answer.as_ref().map(Response::status));
+        }
+        let mut response = match answer {
             Ok(response) => response,
             Err(error) => {
                 let source = error.source().map(ToString::to_string);
@@ -111,6 +126,18 @@ impl Proxy {
         response.headers_mut().append(CACHE_STATUS, bypass.to_value());
         Answered::new(response, operation, Served::Pass)
     }
+}
+
+/// Tells the origin who sent the request: in place of what its client said of itself.
+fn leave_in_trace<B>(asking: &mut Asking, request: &mut Request<B>) {
+    let (method, target) = (request.method().clone(), request.uri().clone());
+    asking.leave(Leaving {
+        purpose: Purpose::Pass.as_str(),
+        method: &method,
+        target: &target,
+        headers: request.headers_mut(),
+        served_too: ServedToo::default(),
+    });
 }
 
 /// Whether a request is known to change nothing. Not every GET is safe: of what belongs to one

@@ -30,6 +30,7 @@ use crate::proxy::asking::{Asked, Departing, FetchOrigin, Leave, Purpose, Standi
 use crate::proxy::decoded_body::{DecodedBody, OriginBody};
 use crate::proxy::fields::add_via;
 use crate::proxy::{Engine, Proxy};
+use crate::traces::{TRACEPARENT, TRACESTATE, Trail};
 
 /// How long a request waits for those of other parts. They come within what a look-up takes, except
 /// where one waits for another client's fetch or another node.
@@ -170,8 +171,10 @@ impl Gathering {
 
     /// The smaller batch.
     fn request(&self, head: HeaderMap, parts: &BTreeMap<usize, Waiting>) -> Option<Request<Bytes>> {
-        let requests: BTreeMap<usize, PartRequest> =
-            parts.iter().filter_map(|(item, part)| Some((*item, part_of(&part.ask.0)?))).collect();
+        let requests: BTreeMap<usize, PartRequest> = parts
+            .iter()
+            .filter_map(|(item, part)| Some((*item, self.part_of(&part.ask.0)?)))
+            .collect();
         let choose = |item| requests.get(&item).map_or(Choice::LeaveOut, Choice::Instead);
         let choices: Vec<Choice<'_>> = (0..self.batch.items().len()).map(choose).collect();
         let written = self.batch.rewrite(&choices, &boundary()).ok()?;
@@ -190,6 +193,25 @@ impl Gathering {
         headers.insert(CONTENT_TYPE, written.content_type);
         add_via(Version::HTTP_11, headers);
         Some(request)
+    }
+
+    /// A request as a part; who asks is told by the batch (OData 4.01 Protocol §11.7.7.1), and so is
+    /// the span that it is sent in, where there are any.
+    fn part_of(&self, request: &Request<Bytes>) -> Option<PartRequest> {
+        let mut headers = request.headers().clone();
+        for name in [AUTHORIZATION, ACCEPT_ENCODING, http::header::VIA] {
+            headers.remove(name);
+        }
+        if self.origin.trail().is_some() {
+            headers.remove(TRACEPARENT);
+            headers.remove(TRACESTATE);
+        }
+        Some(PartRequest {
+            method: request.method().clone(),
+            target: request.uri().path_and_query()?.clone(),
+            headers,
+            body: request.body().clone(),
+        })
     }
 
     async fn distribute(
@@ -241,6 +263,10 @@ impl Gathering {
 }
 
 impl FetchOrigin for Member {
+    fn trail(&self) -> Option<&Arc<Trail>> {
+        self.gathering.origin.trail()
+    }
+
     fn fetch<'a>(&'a self, leave: Leave, departing: Departing<'a>) -> Asked<'a> {
         let gathering = &self.gathering;
         if let Standing::Behind(_) = leave.standing {
@@ -292,20 +318,6 @@ fn fail_all(parts: BTreeMap<usize, Waiting>, error: &OriginError) {
     for part in parts.into_values() {
         let _ = part.answer.send(Answer::Said(Err(error.again()).into()));
     }
-}
-
-/// A request as a part; who asks is told by the batch (OData 4.01 Protocol §11.7.7.1).
-fn part_of(request: &Request<Bytes>) -> Option<PartRequest> {
-    let mut headers = request.headers().clone();
-    for name in [AUTHORIZATION, ACCEPT_ENCODING, http::header::VIA] {
-        headers.remove(name);
-    }
-    Some(PartRequest {
-        method: request.method().clone(),
-        target: request.uri().path_and_query()?.clone(),
-        headers,
-        body: request.body().clone(),
-    })
 }
 
 fn response_of(told: PartResponse) -> Response<OriginBody> {

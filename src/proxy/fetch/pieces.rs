@@ -28,7 +28,7 @@ use keeping::{keep, land};
 
 /// Gets what a party misses, and lands its flights.
 pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party, source: Source) {
-    let Party { listed, legs, standing } = party;
+    let Party { listed, legs, standing, asker } = party;
     let consulting = legs.into_iter().map(|leg| async {
         let errand = Errand::Operation(Arc::clone(&leg.errand));
         let consulted = engine.look_elsewhere(&errand, leg.previous.clone(), source).await;
@@ -45,25 +45,21 @@ pub async fn run(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party
             Consulted::Elsewhere { previous } => {
                 leg.previous = previous;
                 let (engine, origin) = (Arc::clone(&engine), Arc::clone(&origin));
-                tokio::spawn(follow(engine, origin, Arc::clone(&listed), leg, standing));
+                let (listed, legs, asker) = (Arc::clone(&listed), Vec::new(), asker.clone());
+                let party = Party { listed, legs, standing, asker };
+                tokio::spawn(follow(engine, origin, party, leg));
             }
         }
     }
-    submit(engine, origin, Party { listed, legs: missing, standing }).await;
+    submit(engine, origin, Party { listed, legs: missing, standing, asker }).await;
 }
 
 /// Waits for the node that fetches the same.
-async fn follow(
-    engine: Arc<Engine>,
-    origin: Arc<dyn FetchOrigin>,
-    listed: Arc<ListedErrand>,
-    leg: Leg,
-    standing: Standing,
-) {
+async fn follow(engine: Arc<Engine>, origin: Arc<dyn FetchOrigin>, party: Party, leg: Leg) {
     let errand = Errand::Operation(Arc::clone(&leg.errand));
     match engine.await_elsewhere(&errand, leg.previous.clone()).await {
         Consulted::Found(stored) => leg.takeoff.land(Outcome::Found(stored)),
-        _ => submit(engine, origin, Party { listed, legs: vec![leg], standing }).await,
+        _ => submit(engine, origin, Party { legs: vec![leg], ..party }).await,
     }
 }
 
@@ -295,7 +291,7 @@ impl Engine {
             }
         }
         let (listed, standing) = (Arc::clone(listed), Standing::Behind(Priority::RefreshAhead));
-        (!legs.is_empty()).then_some(Party { listed, legs, standing })
+        (!legs.is_empty()).then_some(Party { listed, legs, standing, asker: None })
     }
 
     /// Learns from an answer that cannot be taken apart.

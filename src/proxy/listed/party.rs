@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use opentelemetry::trace::SpanContext;
+
 use super::ListedErrand;
 use crate::proxy::asking::Standing;
 use crate::proxy::errand::OperationErrand;
@@ -18,6 +20,8 @@ pub struct Party {
     pub legs: Vec<Leg>,
     /// Who lets them in.
     pub standing: Standing,
+    /// The request's span, where it has one.
+    pub asker: Option<SpanContext>,
 }
 
 impl Party {
@@ -28,7 +32,8 @@ impl Party {
             legs.into_iter().partition(|leg| leave(&leg.unit));
         self.legs = leaving;
         let listed = Arc::clone(&self.listed);
-        (!staying.is_empty()).then_some(Self { listed, legs: staying, standing: self.standing })
+        let (standing, asker) = (self.standing, self.asker.clone());
+        (!staying.is_empty()).then_some(Self { listed, legs: staying, standing, asker })
     }
 }
 

@@ -24,6 +24,7 @@ use crate::clock::Timestamp;
 use crate::dependency::Id;
 use crate::error::ProxyError;
 use crate::stored_response::StoredBody;
+use crate::traces::ServedToo;
 
 /// What came of a call.
 pub(super) enum Verdict {
@@ -78,7 +79,12 @@ async fn exchange<'p>(
         asked_for.inc_by(units.len() as u64);
         let Some(leg) = lone(left) else {
             let forward = listed.question.forward(units.into_iter());
-            return (Purpose::Fetch, request_of(&listed.operation, &listed.asker, &forward));
+            let mut request = request_of(&listed.operation, &listed.asker, &forward);
+            let askers: Vec<_> = left.iter().filter_map(|party| party.asker.clone()).collect();
+            if left.len() > 1 && !askers.is_empty() {
+                request.extensions_mut().insert(ServedToo(askers));
+            }
+            return (Purpose::Fetch, request);
         };
         let (request, asks_about_previous) = request(&leg.errand, leg.previous.as_ref());
         validated = leg.previous.as_ref().filter(|_| asks_about_previous);
