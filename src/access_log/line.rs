@@ -115,7 +115,7 @@ mod tests {
 
     use http::{HeaderValue, Method, StatusCode};
 
-    use super::super::Streamed;
+    use super::super::{MAX_TARGET_BYTES, Streamed};
     use super::*;
     use crate::clock::Timestamp;
     use crate::proxy::cache_status::CacheStatus;
@@ -168,6 +168,11 @@ mod tests {
         assert!(!bare.contains("path") && !bare.contains("trace_id"), "{bare}");
         assert!(!bare.contains("cache_status") && !bare.contains("streamed"), "{bare}");
         assert!(bare.contains("\"status\":null"), "{bare}");
+    }
+
+    #[test]
+    fn a_record_that_waits_takes_no_more_than_the_manual_says() {
+        assert!(size_of::<Record>() + MAX_TARGET_BYTES <= 2_355, "{}", size_of::<Record>());
     }
 
     #[test]
