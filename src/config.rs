@@ -25,8 +25,8 @@ mod tls;
 mod traces;
 mod values;
 
-pub use change::NEEDS_RESTART;
 pub use access_log::{AccessLog, AccessLogTo, LoggedTarget};
+pub use change::NEEDS_RESTART;
 pub use gate::{Budget, Gate};
 pub use generic::{Generic, GenericPolicy, RequestFields};
 pub use mistake::{ConfigErrors, Mistake, Place};
@@ -38,7 +38,7 @@ pub use tls::{ListenerTls, Tls, TlsVersion};
 pub use traces::Traces;
 
 /// Everything that can be set, validated.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// `[listen]`: the three listeners.
     pub listen: Listen,

@@ -124,10 +124,19 @@ impl Answered {
 impl Proxy {
     /// A proxy on the engine, asking through `origin`.
     pub fn new(engine: Arc<Engine>, origin: Arc<OriginClient>) -> Self {
+        let counts = Arc::new(RequestCounts::of(&engine.catalogue, &engine.metrics));
+        Self::counting(engine, origin, counts)
+    }
+
+    /// One that counts there.
+    fn counting(
+        engine: Arc<Engine>,
+        origin: Arc<OriginClient>,
+        counts: Arc<RequestCounts>,
+    ) -> Self {
         let (asked, client) = (Arc::clone(&engine), Arc::clone(&origin));
         let fetcher = Arc::new(asking::Origin { engine: asked, client });
         let fetcher = Traced::of(fetcher, engine.tracer.as_ref(), &engine.clock);
-        let counts = Arc::new(RequestCounts::of(&engine.catalogue, &engine.metrics));
         let watch = Watch::of(&engine);
         Self { engine, origin, fetcher, counts, watch }
     }

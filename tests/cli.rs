@@ -191,7 +191,7 @@ fn purge_asks_a_running_node_and_can_print_its_answer_as_json() {
 fn ready_tells_what_a_node_says_of_itself() {
     let (address, asked) = node("200 OK", r#"{"ready":true,"reasons":[]}"#);
     let (code, stdout, stderr) = run(&["ready", "--control", &address]);
-    assert_eq!((code, stdout.lines().next(), stderr.as_str()), (0, Some("ready: yes"), ""));
+    assert_eq!((code, stdout.lines().next(), stderr.as_str()), (0, Some("Ready    yes"), ""));
     assert_eq!(asked.join().unwrap(), ("GET /ready HTTP/1.1".to_owned(), serde_json::Value::Null));
 }
 

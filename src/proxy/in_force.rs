@@ -12,7 +12,6 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::Proxy;
-use super::asking::Origin;
 use super::engine::Engine;
 use crate::control::{Explain, ExplainRequest};
 use crate::origin::OriginClient;
@@ -52,9 +51,7 @@ impl Proxy {
             false => Arc::new(self.counts.of_same_worker(&engine.catalogue)),
         };
         let origin = Arc::new(self.origin.with_timeouts(&engine.config.origin));
-        let (asked, client) = (Arc::clone(&engine), Arc::clone(&origin));
-        let fetcher = Arc::new(Origin { engine: asked, client });
-        Self { engine, origin, fetcher, counts }
+        Self::counting(engine, origin, counts)
     }
 }
 
