@@ -414,7 +414,8 @@ async fn the_status_tells_what_was_purged_by_whom_and_what_was_kept_aside() {
     assert_eq!((&status["uptimeSeconds"], &status["fleet"]), (&json!(90.0), &Value::Null));
     assert_eq!(status["memory"]["maxBytes"], 1 << 20);
     assert_eq!(status["purges"]["sequence"], 2);
-    assert_eq!(status["purges"]["bySource"], json!({ "event": 1, "operator": 1 }));
+    let by_source = &status["purges"]["bySource"];
+    assert_eq!((&by_source["event"], &by_source["operator"]), (&json!(1), &json!(1)));
     let last = status["purges"]["last"].as_array().unwrap();
     assert_eq!(last.len(), 2);
     assert_eq!((&last[0]["source"], &last[0]["sequence"]), (&json!("event"), &json!(2)));
