@@ -160,6 +160,8 @@ pub struct Metrics {
     pub tls_certificate_expiry: IntGaugeVec,
     /// Configurations read while the node ran, by what became of them.
     pub config_reloads: CounterVec,
+    /// 1 where the configuration that was read last is in force, 0 where it cannot be used.
+    pub config_usable: IntGauge,
     /// When the configuration in force was put in force, in seconds since the Unix epoch.
     pub config_loaded: IntGauge,
     /// Requests that are not in the access log, by reason.
@@ -418,6 +420,10 @@ impl Metrics {
                 "config_reloads_total",
                 "Configurations read while the node ran, by what became of them",
                 &["result"],
+            )?,
+            config_usable: declare.gauge(
+                "config_usable",
+                "0 where the configuration that was read last cannot be used, else 1",
             )?,
             config_loaded: declare.gauge(
                 "config_loaded_timestamp_seconds",

@@ -71,6 +71,7 @@ impl Standing {
         for reloaded in Reloaded::ALL {
             metrics.config_reloads.with_label_values(&[reloaded.as_str()]);
         }
+        metrics.config_usable.set(1);
         metrics.config_loaded.set(seconds(now));
         Self { loaded_at: now, needs_restart: Vec::new(), log_filter: None }
     }
@@ -110,6 +111,7 @@ impl Reloader {
             }
         };
         self.metrics.config_reloads.with_label_values(&[reloaded.as_str()]).inc();
+        self.metrics.config_usable.set((reloaded != Reloaded::Refused).into());
         reloaded
     }
 
@@ -138,6 +140,7 @@ impl Reloader {
         for bounds in &self.bounds {
             bounds.set(&config.limits, &config.forwarded.trusted);
         }
+        super::tell_limits(&self.metrics, &config);
         // Before anything is stored that lives longer.
         engine.plane().remember_for(remembered_for(&config, &catalogue));
         let digest = config.digest();
@@ -177,7 +180,7 @@ impl Reloader {
             let pause = if sight.seen.is_some() { every.min(SETTLES_FOR) } else { every };
             let is_told = tokio::select! {
                 told = told_to.recv() => told.is_some(),
-                () = tokio::time::sleep(pause), if !every.is_zero() => false,
+                () = self.clock.sleep(pause), if !every.is_zero() => false,
             };
             let Some(read) = load(path.clone()).await else { continue };
             if is_told {

@@ -181,6 +181,8 @@ async fn connections_that_are_open_count_in_the_new_limit() {
     second.send(&asked).await;
     second.stays_silent().await;
     node.reload(|config| config.limits.connections = 2);
+    let limit = node.metric("csu_edge_connections_limit{listener=\"storefront\"}").await;
+    assert_eq!(limit, 2.0);
     assert!(second.message().await.0.starts_with("HTTP/1.1 200 "));
 
     // One fewer than are open: who comes next waits for two to go.

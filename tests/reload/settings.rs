@@ -189,7 +189,11 @@ async fn settings_that_cannot_be_used_change_nothing() {
     assert_eq!(asked.header("access-control-allow-origin"), None);
     assert_eq!(configuration(&node).await, before);
     assert_eq!(reloads(&node, "refused").await, 1.0);
+    assert_eq!(node.metric("csu_edge_config_usable").await, 0.0);
     node.push(&json!({"class": "price", "items": ["82000"]})).await;
+
+    node.reload(|config| config.ingest.hmac_secrets.clear());
+    assert_eq!(node.metric("csu_edge_config_usable").await, 1.0);
 }
 
 #[tokio::test]
