@@ -250,7 +250,8 @@ impl Repeat for Again {
 
     fn own_bytes(&self) -> usize {
         let is_held = matches!(self.with, AnsweredWith::One(..));
-        size_of::<Self>() + if is_held { 0 } else { self.body.len() }
+        let noted = self.noted.as_ref().map_or(0, Noted::own_bytes);
+        size_of::<Self>() + noted + if is_held { 0 } else { self.body.len() }
     }
 }
 

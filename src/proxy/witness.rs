@@ -49,6 +49,13 @@ pub(super) struct Noted {
     operation: Option<Arc<str>>,
 }
 
+impl Noted {
+    /// Bytes that nobody else holds.
+    pub(super) fn own_bytes(&self) -> usize {
+        [&self.target, &self.path].into_iter().flatten().map(|text| text.len()).sum()
+    }
+}
+
 /// Who saw a request come. Dropped before it has told of an answer, it tells that there is none.
 pub(super) struct Witness<'p> {
     watch: &'p Arc<Watch>,
