@@ -5,6 +5,8 @@ mod demo;
 mod help;
 mod human;
 pub(crate) mod serve;
+mod successor;
+mod supervisor;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -42,8 +44,12 @@ pub(crate) enum Command {
     /// Run the proxy.
     ///
     /// Prints where it listens as one line of JSON on stdout, and logs to stderr. SIGTERM or SIGINT
-    /// drains it: it accepts no more, finishes what runs within `listen.drain_for`, and exits with
-    /// 0. A second signal ends it at once.
+    /// drains it: it accepts no more after `listen.drain_delay`, finishes what runs within
+    /// `listen.drain_for`, and exits with 0. A second signal ends it at once.
+    ///
+    /// With `listen.handover`, it takes over from the node that runs with the same setting, if there
+    /// is one: that one goes on until this one serves, and then drains. No connection is refused.
+    /// SIGUSR2 makes it start the program that is installed by then, which takes over.
     #[command(after_long_help = help::SERVE)]
     Serve(ConfigFile),
 

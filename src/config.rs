@@ -1,19 +1,20 @@
 //! The configuration, typed and decided: whoever holds a [`Config`] needs to check nothing more.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{Method, Uri};
 use ipnet::IpNet;
 
 use crate::operation::{Class, Identity, Lifetimes};
 
 mod access_log;
 mod change;
+mod cors;
 mod credential;
 mod gate;
 mod generic;
+mod listen;
 mod load;
 mod mistake;
 mod reader;
@@ -27,8 +28,10 @@ mod values;
 
 pub use access_log::{AccessLog, AccessLogTo, LoggedTarget};
 pub use change::NEEDS_RESTART;
+pub use cors::{AllowedOrigins, Cors};
 pub use gate::{Budget, Gate};
 pub use generic::{Generic, GenericPolicy, RequestFields};
+pub use listen::Listen;
 pub use mistake::{ConfigErrors, Mistake, Place};
 pub use redis::{Redis, RedisIdentity, RedisKind, RedisNode, RedisPurge, RedisServer};
 pub use refresh::Refresh;
@@ -82,21 +85,6 @@ pub struct Config {
     pub access_log: AccessLog,
     /// `[traces]`: spans for a collector.
     pub traces: Traces,
-}
-
-/// `[listen]`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listen {
-    /// Where storefronts connect. Default `0.0.0.0:8080`.
-    pub storefront: SocketAddr,
-    /// Where push events arrive. Default `0.0.0.0:8090`.
-    pub ingest: SocketAddr,
-    /// Where operators and Prometheus connect. Default `127.0.0.1:9600`.
-    pub control: SocketAddr,
-    /// Threads that serve storefronts, each with a listener of its own. Default: one a core.
-    pub workers: usize,
-    /// How long running exchanges may take to finish after a signal to stop. Default 30 s.
-    pub drain_for: Duration,
 }
 
 /// `[origin]`.
@@ -241,32 +229,6 @@ pub struct KeyRules {
     pub active_date_tolerance: Duration,
 }
 
-/// `[cors]`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cors {
-    /// Origins that may read answers.
-    pub allowed_origins: AllowedOrigins,
-    /// Whether browsers may send credentials. Refused together with `*`. Default false.
-    pub allow_credentials: bool,
-    /// Request headers that a preflight is told are allowed.
-    pub allowed_headers: Vec<HeaderName>,
-    /// Methods that a preflight is told are allowed.
-    pub allowed_methods: Vec<Method>,
-    /// Response headers that scripts may read.
-    pub exposed_headers: Vec<HeaderName>,
-    /// How long a browser may keep a preflight's answer. Default 10 min.
-    pub max_age: Duration,
-}
-
-/// Which web origins may read answers.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum AllowedOrigins {
-    /// `*`.
-    Any,
-    /// These, compared byte for byte, such as `https://shop.example`.
-    Listed(Vec<HeaderValue>),
-}
-
 /// `[forwarded]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Forwarded {
@@ -405,62 +367,6 @@ impl Config {
             reload: Reload::default(),
             access_log: AccessLog::default(),
             traces: Traces::default(),
-        }
-    }
-}
-
-impl Cors {
-    /// The defaults, for pages of these origins.
-    pub fn for_origins(allowed_origins: AllowedOrigins) -> Self {
-        let names = |names: &[&'static str]| {
-            names.iter().copied().map(HeaderName::from_static).collect::<Vec<_>>()
-        };
-        Self {
-            allowed_origins,
-            allow_credentials: false,
-            allowed_headers: names(&[
-                "accept",
-                "accept-language",
-                "appsessionid",
-                "authorization",
-                "content-type",
-                "if-match",
-                "if-none-match",
-                "odata-maxversion",
-                "odata-version",
-                "oun",
-                "prefer",
-                "requestid",
-                "usersessionid",
-            ]),
-            allowed_methods: vec![
-                Method::GET,
-                Method::HEAD,
-                Method::POST,
-                Method::PATCH,
-                Method::PUT,
-                Method::DELETE,
-            ],
-            exposed_headers: names(&[
-                "age",
-                "cache-status",
-                "etag",
-                "odata-version",
-                "retry-after",
-            ]),
-            max_age: Duration::from_secs(10 * 60),
-        }
-    }
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Self {
-            storefront: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080),
-            ingest: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8090),
-            control: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9600),
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
-            drain_for: Duration::from_secs(30),
         }
     }
 }

@@ -13,7 +13,7 @@
 //! | deliver | `proxy::deliver`, [`body`] |
 //!
 //! Events come in by [`ingest`], operators by [`control`]; [`server`] listens, [`redis`] is what nodes
-//! share, [`node`] puts it all together.
+//! share, [`node`] puts it all together, and [`handover`] is how one process takes over from another.
 
 pub mod access_log;
 mod allocated;
@@ -28,6 +28,7 @@ pub mod dependency;
 mod digest_map;
 pub mod error;
 mod framing;
+pub mod handover;
 pub mod ingest;
 pub mod metrics;
 pub mod node;

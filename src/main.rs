@@ -113,6 +113,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
                 | StartError::Traces(_)
                 | StartError::Tls { .. },
             ) => USAGE,
+            ServeError::Start(StartError::Handover(_)) | ServeError::Handover(_) => UNAVAILABLE,
             ServeError::Start(StartError::Metrics(_))
             | ServeError::Log(TelemetryError::Taken(_))
             | ServeError::Signals(_) => INTERNAL,

@@ -5,7 +5,7 @@ mod sharing;
 mod telling;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::config::{Config, Limits, ListenerTls};
 use crate::control::{self, Control, NotReady, Readiness};
+use crate::handover::{HandoverError, Inherited, Offer, OfferedListener, Predecessor, Relief};
 use crate::ingest::{CredentialError, Ingest};
 use crate::metrics::Metrics;
 use crate::odata::ServiceRootError;
@@ -91,6 +92,9 @@ pub enum StartError {
     /// Spans cannot be exported as it is configured.
     #[error("traces: {0}")]
     Traces(#[from] TracesError),
+    /// The process that serves does not let this one take its place.
+    #[error("listen.handover: {0}")]
+    Handover(#[from] HandoverError),
     /// Two metrics share a name: a bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -127,6 +131,23 @@ impl Node {
     /// # Errors
     /// Says what of the configuration, or of the machine, does not allow it.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        Self::start_after(config, clock, None).await
+    }
+
+    /// The same in place of another process, from whose sockets it accepts where they fit: not before
+    /// all else is ready.
+    ///
+    /// # Errors
+    /// As [`Node::start`], and where the other process does not let it.
+    pub async fn start_after(
+        config: Config,
+        clock: Clock,
+        mut predecessor: Option<&mut Predecessor>,
+    ) -> Result<Self, StartError> {
+        let mut inherited = match &mut predecessor {
+            Some(predecessor) => predecessor.sockets(&config.listen),
+            None => Inherited::default(),
+        };
         let metrics = Metrics::new()?;
         tell_limits(&metrics, &config);
         let catalogue =
@@ -152,7 +173,13 @@ impl Node {
         let in_force = InForce::new(engine);
         let refresher = Proxy::new(in_force.engine(), Arc::new(origin.with_own_connections()));
         let mut secured = Secured { metrics: metrics.clone(), clock: clock.clone(), all: vec![] };
-        let mut open = |listener, tls, address, workers| {
+        if let Some(predecessor) = &mut predecessor {
+            // Who is asked is ready: it must not answer where the other one would do better.
+            sharing.joined().await;
+            predecessor.opening(&purger).await?;
+        }
+        let keeps_sockets = listen.handover.is_some();
+        let mut open = |listener, tls, address, workers, sockets: &mut Vec<TcpListener>| {
             let tls = secured.open(listener, tls)?;
             let (limits, trusted) = (&limits, &trusted[..]);
             let repeats = RepeatPlan::default();
@@ -164,16 +191,21 @@ impl Node {
                 repeats,
                 trusted,
                 tls,
+                sockets: std::mem::take(sockets),
+                keeps_sockets,
             })
         };
 
-        let storefront = open("storefront", tls.storefront, listen.storefront, listen.workers)?
+        let sockets = &mut inherited.storefront;
+        let workers = listen.workers;
+        let storefront = open("storefront", tls.storefront, listen.storefront, workers, sockets)?
             .repeating(repeats)
             .serve({
                 let in_force = Arc::clone(&in_force);
                 move || WorkerProxy::new(Arc::clone(&in_force), origin.with_own_connections())
             })?;
-        let ingest_server = open("ingest", tls.ingest, listen.ingest, 1)?.serve({
+        let sockets = &mut inherited.ingest;
+        let ingest_server = open("ingest", tls.ingest, listen.ingest, 1, sockets)?.serve({
             let ingest = Arc::clone(&ingest);
             move || IngestHandler(Arc::clone(&ingest))
         })?;
@@ -209,7 +241,13 @@ impl Node {
             memory_bytes,
             clock: clock.clone(),
         }));
-        let control_server = open("control", tls.control, listen.control, 1)?
+        if predecessor.is_some() {
+            // It has joined, the others accept already, and probes that come from now on have been
+            // told by the process before that all is well.
+            readiness.clear(NotReady::Starting);
+        }
+        let sockets = &mut inherited.control;
+        let control_server = open("control", tls.control, listen.control, 1, sockets)?
             .serve(move || ControlHandler(Arc::clone(&control)))?;
 
         let reloader = Arc::new(Reloader {
@@ -230,7 +268,9 @@ impl Node {
         let refreshing = refresher.refresh_after_purges(in_force, clock.clone());
         upkeep.push(AbortOnDropHandle::new(tokio::spawn(refreshing)));
         upkeep.push(AbortOnDropHandle::new(tokio::spawn(forget_old_purges(purger, clock))));
-        sharing.joined().await;
+        if predecessor.is_none() {
+            sharing.joined().await;
+        }
         readiness.clear(NotReady::Starting);
         tracing::info!(
             storefront = %addresses.storefront,
@@ -270,10 +310,62 @@ impl Node {
         }
     }
 
-    /// Accepts no more, finishes what runs within `listen.drain_for`, and ends. The control
-    /// listener ends last, so that `/ready` tells of it meanwhile.
+    /// What another process can take over, where `listen.handover` is set.
+    ///
+    /// # Errors
+    /// Where no more files can be open.
+    pub fn offer(&self) -> io::Result<Offer> {
+        let listener = |name, server: &Server| {
+            let (address, sockets) = (server.local_address(), server.sockets()?);
+            Ok(OfferedListener { name, address, sockets })
+        };
+        let listeners = self.servers().map(|(name, server)| listener(name, server));
+        let listeners = listeners.into_iter().collect::<io::Result<_>>()?;
+        Ok(Offer { listeners, purger: self.sharing.purger.clone() })
+    }
+
+    const fn servers(&self) -> [(&'static str, &Server); 3] {
+        [("storefront", &self.storefront), ("ingest", &self.ingest), ("control", &self.control)]
+    }
+
+    /// Ends after another process has taken over: `/ready` goes on as it is, since who asks at this
+    /// address asks about that one.
+    pub async fn hand_over(self, relief: &Relief) -> Drained {
+        let servers =
+            [("storefront", self.storefront), ("ingest", self.ingest), ("control", self.control)];
+        let drain_for = self.reloader.drain_for();
+        let [storefront, ingest, control] = servers.map(|(name, server)| async move {
+            match relief.has_taken(name) {
+                true => server.hand_over(drain_for).await,
+                false => server.stop(drain_for).await,
+            }
+        });
+        let (storefront, ingest, _) = tokio::join!(storefront, ingest, control);
+        tokio::join!(self.sharing.leave(), self.telling.finish());
+        tracing::info!(storefront = storefront.as_str(), ingest = ingest.as_str(), "drained");
+        storefront
+    }
+
+    /// Ends where the process that was to be relieved serves on.
+    pub async fn hand_back(self) {
+        let drain_for = self.reloader.drain_for();
+        let servers = [self.storefront, self.ingest, self.control];
+        let [storefront, ingest, control] = servers.map(|server| server.hand_over(drain_for));
+        tokio::join!(storefront, ingest, control);
+        tokio::join!(self.sharing.leave(), self.telling.finish());
+    }
+
+    /// Tells for `listen.drain_delay` that the node is about to go, accepts no more then, finishes
+    /// what runs within `listen.drain_for`, and ends. The control listener ends last, so that
+    /// `/ready` tells of it meanwhile.
     pub async fn drain(self) -> Drained {
         self.readiness.set(NotReady::Draining);
+        let delay = self.reloader.drain_delay();
+        if !delay.is_zero() {
+            self.storefront.leave();
+            self.ingest.leave();
+            tokio::time::sleep(delay).await;
+        }
         let drain_for = self.reloader.drain_for();
         let (storefront, ingest) =
             tokio::join!(self.storefront.stop(drain_for), self.ingest.stop(drain_for));
@@ -303,6 +395,9 @@ struct Opening<'a> {
     repeats: RepeatPlan,
     trusted: &'a [IpNet],
     tls: Option<Arc<LiveTls>>,
+    /// Those of the process before.
+    sockets: Vec<TcpListener>,
+    keeps_sockets: bool,
 }
 
 impl Opening<'_> {
@@ -314,10 +409,11 @@ impl Opening<'_> {
         self,
         make_handler: impl Fn() -> H + Clone + Send + 'static,
     ) -> Result<Server, StartError> {
-        let Self { listener, address, workers, limits, repeats, trusted, tls } = self;
-        let (limits, trusted) = (limits.clone(), trusted.to_vec());
-        let plan = Plan { name: listener, address, workers, limits, repeats, trusted, tls };
-        server::serve(&plan, make_handler).map_err(|source| StartError::Listener {
+        let Self { listener, address, workers, repeats, tls, sockets, keeps_sockets, .. } = self;
+        let (limits, trusted) = (self.limits.clone(), self.trusted.to_vec());
+        let name = listener;
+        let plan = Plan { name, address, workers, limits, repeats, trusted, tls, keeps_sockets };
+        server::serve_from(&plan, sockets, make_handler).map_err(|source| StartError::Listener {
             listener,
             address,
             source,

@@ -31,6 +31,7 @@ mod request;
 mod rule;
 mod schedule;
 mod stamp;
+mod successor;
 mod table;
 
 pub use feed::{PurgeFeed, PurgeSource, Purged};
@@ -40,3 +41,4 @@ pub use request::{PurgeMode, PurgeRequest};
 pub use rule::Rule;
 pub use schedule::{Effect, Refused, Schedule};
 pub use stamp::{Lineage, Moment, Nonce, Sequence, Stamp};
+pub use successor::{Successor, Told};

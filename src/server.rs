@@ -29,7 +29,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
 
@@ -44,6 +44,9 @@ pub use repeats::Repeat;
 
 /// Connections that may wait in the kernel's queue of one listener.
 const BACKLOG: i32 = 4096;
+
+/// How long unused connections may take to be closed: no client is waited for.
+const UNUSED_CLOSE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Threads that a worker may have for what would block it: compressing, and name resolution, which
 /// must not wait for the former.
@@ -124,6 +127,8 @@ pub struct Plan {
     pub repeats: RepeatPlan,
     /// Proxies of ours, to whose addresses `limits.connections_per_client` does not apply.
     pub trusted: Vec<IpNet>,
+    /// Whether the sockets are kept at hand for another process: [`Server::sockets`].
+    pub keeps_sockets: bool,
 }
 
 /// What is kept of requests whose answers can be given again, byte for byte as they came.
@@ -215,9 +220,16 @@ impl Drained {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What workers do. Each phase goes further than those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Phase {
     Serving,
+    /// Goes on accepting, and tells each client with its next answer that it is the last on its
+    /// connection.
+    Leaving,
+    /// Somebody else accepts from the same sockets. As [`Phase::Leaving`] for what is open.
+    HandedOver,
+    /// Accepts no more, and closes what is unused.
     Draining,
     Ending,
 }
@@ -230,6 +242,8 @@ pub struct Server {
     bounds: Arc<Bounds>,
     phase: watch::Sender<Phase>,
     workers: Vec<oneshot::Receiver<()>>,
+    /// The sockets that the workers accept from, for who is to take them over.
+    sockets: Vec<TcpListener>,
 }
 
 /// What connections are held to, which may change while there are some.
@@ -268,19 +282,55 @@ where
     H: Handler,
     M: Fn() -> H + Clone + Send + 'static,
 {
+    serve_from(plan, Vec::new(), make_handler)
+}
+
+/// Serves from sockets that listen at the plan's address already, and binds what workers need beyond
+/// them. Where they are more than the workers, some of those accept from several: a connection that
+/// waits in a socket's queue must be accepted by somebody.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_from<H, M>(
+    plan: &Plan,
+    mut sockets: Vec<TcpListener>,
+    make_handler: M,
+) -> io::Result<Server>
+where
+    H: Handler,
+    M: Fn() -> H + Clone + Send + 'static,
+{
     let count = plan.workers.max(1);
-    let first = bind(plan.address, count > 1)?;
-    let local_address = first.local_addr()?;
-    let mut listeners = vec![first];
-    while listeners.len() < count {
-        listeners.push(bind(local_address, true)?);
+    if sockets.is_empty() {
+        sockets.push(bind(plan.address, count > 1)?);
+    }
+    let local_address = sockets.first().map_or(Ok(plan.address), TcpListener::local_addr)?;
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+        if sockets.len() < count {
+            // Who bound it for one worker alone did not say so. Linux lets others join it all the same.
+            SockRef::from(socket).set_reuse_port(true)?;
+        }
+    }
+    while sockets.len() < count {
+        sockets.push(bind(local_address, true)?);
+    }
+    let kept = match plan.keeps_sockets {
+        true => sockets.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?,
+        false => Vec::new(),
+    };
+    let mut shares: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+    for (index, socket) in sockets.into_iter().enumerate() {
+        if let Some(share) = shares.get_mut(index % count) {
+            share.push(socket);
+        }
     }
     let counters = Arc::new(Counters::default());
     let bounds = Bounds::new(plan.limits.clone(), plan.trusted.clone());
     let phase = watch::Sender::new(Phase::Serving);
     let (started, starts) = mpsc::channel();
     let mut workers = Vec::with_capacity(count);
-    for (index, listener) in listeners.into_iter().enumerate() {
+    for (index, listeners) in shares.into_iter().enumerate() {
         let (ended, end) = oneshot::channel();
         let worker = worker::Run {
             bounds: Arc::clone(&bounds),
@@ -291,12 +341,12 @@ where
         };
         let (started, make_handler) = (started.clone(), make_handler.clone());
         thread::Builder::new().name(format!("{}-{index}", plan.name)).spawn(move || {
-            work(worker, listener, make_handler, &started);
+            work(worker, listeners, make_handler, &started);
             let _ = ended.send(());
         })?;
         workers.push(end);
     }
-    let server = Server { local_address, counters, bounds, phase, workers };
+    let server = Server { local_address, counters, bounds, phase, workers, sockets: kept };
     drop(started);
     for _ in 0..count {
         starts.recv().map_err(|_| io::Error::other("a worker ended before it served"))??;
@@ -307,7 +357,7 @@ where
 /// The whole life of a worker's thread; `started` hears whether it came to serve.
 fn work<H: Handler>(
     worker: worker::Run,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     make_handler: impl Fn() -> H,
     started: &mpsc::Sender<io::Result<()>>,
 ) {
@@ -320,10 +370,11 @@ fn work<H: Handler>(
         Err(error) => return drop(started.send(Err(error))),
     };
     let serving = async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std);
+        let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
         let handler = make_handler();
         let _ = started.send(Ok(()));
-        worker.serve(listener, handler).await;
+        worker.serve(listeners, handler).await;
         Ok(())
     };
     if let Err(error) = runtime.block_on(serving) {
@@ -349,17 +400,45 @@ impl Server {
         Arc::clone(&self.counters)
     }
 
+    /// Its sockets, where the plan has it keep them: as many handles on what its workers accept from.
+    ///
+    /// # Errors
+    /// Where no more files can be open.
+    pub fn sockets(&self) -> io::Result<Vec<TcpListener>> {
+        self.sockets.iter().map(TcpListener::try_clone).collect()
+    }
+
+    /// Goes on accepting, and closes each connection with its next answer.
+    pub fn leave(&self) {
+        self.phase.send_replace(Phase::Leaving);
+    }
+
     /// Stops: accepts no more, lets running exchanges finish for up to `drain_for`, then cuts off
     /// what is left. Returns when every worker has ended.
     pub async fn stop(mut self, drain_for: Duration) -> Drained {
+        self.sockets.clear();
+        self.drain(drain_for).await
+    }
+
+    /// Stops where another process accepts from the same sockets. A connection is closed with its
+    /// next answer; one on which no request comes is, after `drain_for`.
+    pub async fn hand_over(mut self, drain_for: Duration) -> Drained {
+        self.sockets.clear();
+        self.phase.send_replace(Phase::HandedOver);
+        if tokio::time::timeout(drain_for, all_ended(&mut self.workers)).await.is_ok() {
+            return Drained::Clean;
+        }
+        self.drain(UNUSED_CLOSE_WITHIN).await
+    }
+
+    async fn drain(&mut self, drain_for: Duration) -> Drained {
         self.phase.send_replace(Phase::Draining);
-        let mut workers = std::mem::take(&mut self.workers);
-        let drained = tokio::time::timeout(drain_for, all_ended(&mut workers)).await;
+        let drained = tokio::time::timeout(drain_for, all_ended(&mut self.workers)).await;
         if drained.is_ok() {
             return Drained::Clean;
         }
         self.phase.send_replace(Phase::Ending);
-        all_ended(&mut workers).await;
+        all_ended(&mut self.workers).await;
         Drained::CutOff
     }
 }

@@ -57,7 +57,16 @@ fn proxy_to(config: &config::Origin) -> Server {
     let address = "127.0.0.1:0".parse().unwrap();
     let (limits, trusted) = (Limits::default(), Vec::new());
     let (workers, repeats, tls) = (1, RepeatPlan::default(), None);
-    let plan = Plan { name: "test", address, workers, limits, repeats, trusted, tls };
+    let plan = Plan {
+        name: "test",
+        address,
+        workers,
+        limits,
+        repeats,
+        trusted,
+        tls,
+        keeps_sockets: false,
+    };
     let make = move || Passer {
         origin: origin.with_own_connections(),
         rules: config::Forwarded { trusted: Vec::new(), send_forwarded: false },

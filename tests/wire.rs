@@ -95,7 +95,16 @@ fn start(limits: Limits, workers: usize, stage: &Stage) -> Server {
     let address = "127.0.0.1:0".parse().unwrap();
     let stage = stage.clone();
     let (trusted, tls, repeats) = (Vec::new(), None, RepeatPlan::default());
-    let plan = Plan { name: "test", address, workers, limits, repeats, trusted, tls };
+    let plan = Plan {
+        name: "test",
+        address,
+        workers,
+        limits,
+        repeats,
+        trusted,
+        tls,
+        keeps_sockets: false,
+    };
     server::serve(&plan, move || stage.clone()).unwrap()
 }
 

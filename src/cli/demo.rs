@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use super::say;
 use super::serve::{ServeError, Signals, until_drained};
+use super::supervisor::Supervisor;
 
 /// How far away the stand-in pretends to be: about what a Retail Server takes for prices.
 const LATENCY: Duration = Duration::from_millis(250);
@@ -46,7 +47,8 @@ pub(crate) async fn demo() -> Result<ExitCode, ServeError> {
     let sandbox = sandbox.map_err(ServeError::Sandbox)?;
 
     say(&introduction(node.addresses(), sandbox.address()));
-    until_drained(node, signals).await;
+    // Nobody supervises a demo.
+    until_drained(node, signals, None, &Supervisor::absent()).await;
     sandbox.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -36,6 +36,8 @@ needs_restart! {
     "listen.ingest": listen.ingest;
     "listen.control": listen.control;
     "listen.workers": listen.workers;
+    "listen.handover": listen.handover;
+    "listen.handover_timeout": listen.handover_timeout;
     "tls.storefront": tls.storefront;
     "tls.ingest": tls.ingest;
     "tls.control": tls.control;

@@ -29,6 +29,9 @@ use crate::telemetry;
 /// What a configuration or a CA file may hold, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
 
+/// What Linux takes for a Unix socket's path is 107 bytes; a name beside it ends in `.new`.
+const SOCKET_PATH_BYTES: usize = 103;
+
 mod access_log;
 mod cors;
 mod gate;
@@ -168,6 +171,9 @@ fn listen(section: &Section<'_>) -> (Listen, Place) {
     section.set("control", &mut listen.control, address);
     section.set("workers", &mut listen.workers, count(1..=1_024));
     section.set("drain_for", &mut listen.drain_for, duration(Duration::ZERO..=HOUR));
+    section.set("drain_delay", &mut listen.drain_delay, duration(Duration::ZERO..=HOUR));
+    listen.handover = section.get("handover", socket_path);
+    section.set("handover_timeout", &mut listen.handover_timeout, duration(SECOND..=HOUR));
 
     let place = |name| section.field(name).map_or(section.place(), |field| field.place());
     for (name, this, others) in [
@@ -187,6 +193,15 @@ fn listen(section: &Section<'_>) -> (Listen, Place) {
     }
     let ingest_place = place("ingest");
     (listen, ingest_place)
+}
+
+/// Where a Unix socket is to be.
+fn socket_path(field: &Field<'_>) -> Option<std::path::PathBuf> {
+    let path = path(field)?;
+    if path.as_os_str().len() > SOCKET_PATH_BYTES {
+        return field.refuse(format!("must be a path of at most {SOCKET_PATH_BYTES} bytes"));
+    }
+    Some(path)
 }
 
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {

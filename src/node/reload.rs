@@ -167,6 +167,11 @@ impl Reloader {
         self.in_force.engine().config.listen.drain_for
     }
 
+    /// How long the listeners go on accepting before.
+    pub(super) fn drain_delay(&self) -> Duration {
+        self.in_force.engine().config.listen.drain_delay
+    }
+
     fn watch_every(&self) -> Duration {
         self.in_force.engine().config.reload.watch_every
     }

@@ -52,7 +52,12 @@ impl Sharing {
                 open(of_plane, Role::Follow)?,
             ],
             prefix: redis.prefix.clone(),
-            node: redis.node.clone().unwrap_or_else(own_name),
+            node: match (&redis.node, &config.listen.handover) {
+                (None, _) => own_name(&host_name()),
+                (Some(name), None) => name.clone(),
+                // The process that is relieved and the one that relieves it are two nodes.
+                (Some(name), Some(_)) => own_name(name),
+            },
             plane: redis.purge.clone(),
             bounds: config.purge.clone(),
             patience: redis.command_timeout,
@@ -111,13 +116,16 @@ impl Sharing {
     }
 }
 
-/// The host's name and four random digits: nodes on one host differ, and so does a node from what
-/// it was before a restart.
-fn own_name() -> String {
+/// A name and four random digits: nodes on one host differ, and so does a node from what it was before
+/// a restart.
+fn own_name(name: &str) -> String {
+    format!("{name}-{:04x}", rand::random::<u16>())
+}
+
+fn host_name() -> String {
     let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
-    let host = match host.trim() {
-        "" => "node",
-        name => name,
-    };
-    format!("{host}-{:04x}", rand::random::<u16>())
+    match host.trim() {
+        "" => "node".to_owned(),
+        name => name.to_owned(),
+    }
 }

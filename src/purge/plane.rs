@@ -12,6 +12,7 @@ use super::fence::Fence;
 use super::member::Position;
 use super::rule::Rule;
 use super::stamp::{Lineage, Moment, Nonce, Sequence, Stamp};
+use super::successor::Successor;
 use super::table::PurgeTable;
 use super::{PurgeMode, PurgeRequest};
 use crate::clock::Clock;
@@ -114,6 +115,7 @@ pub struct PurgePlane {
     knowledge: AtomicU64,
     fence: Fence,
     feed: PurgeFeed,
+    successor: Successor,
     /// Held over every change, so that numbers are applied in order.
     order: Mutex<Invalidated>,
     max_tags: usize,
@@ -140,6 +142,7 @@ impl PurgePlane {
             standing: ArcSwap::from_pointee(standing),
             knowledge: AtomicU64::new(1),
             fence: Fence::never(),
+            successor: Successor::default(),
             order: Mutex::default(),
             max_tags,
             max_urls: usize::MAX,
@@ -181,6 +184,11 @@ impl PurgePlane {
     pub fn in_fleet(mut self, fence_after: Duration) -> Self {
         self.fence = Fence::down(fence_after);
         self
+    }
+
+    /// Who is told of purges on a node without others.
+    pub const fn successor(&self) -> &Successor {
+        &self.successor
     }
 
     /// What this node knows by now.

@@ -70,6 +70,7 @@ impl Purger {
             Self::Alone(plane) => {
                 let stamp = plane.purge(request);
                 plane.feed().note(stamp, source, request);
+                plane.successor().tell(request).await?;
                 Ok(stamp)
             }
             Self::Fleet(fleet) => fleet.purge(request, source).await,
@@ -89,6 +90,7 @@ impl Purger {
                 let request = PurgeRequest { hard: tags.clone(), soft: Vec::new() };
                 let (stamp, state) = plane.invalidate(tags, watched);
                 plane.feed().note(stamp, PurgeSource::UnsafeRequest, &request);
+                plane.successor().tell_invalidated(&request).await;
                 (stamp, state)
             }
             Self::Fleet(fleet) => fleet.invalidate(tags, watched).await,

@@ -37,10 +37,13 @@ const BYTES_A_FRAME: usize = 32;
 /// The worker's clock of ticks.
 pub(super) type Ticks = Rc<Cell<u32>>;
 
-/// What a connection is to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a connection is to do. Each order goes further than those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Order {
     Serve,
+    /// Tell the client with the next answer that it is the last one. A connection that is closed while
+    /// its client sends costs that client a request, so it stays until the client knows.
+    Last,
     /// Finish the exchanges that run, then close.
     Finish,
     /// Close now.
@@ -104,6 +107,8 @@ pub(super) struct Connection {
     order: Cell<Order>,
     task: AtomicWaker,
     exchanges: Cell<u32>,
+    /// Whether a request has come.
+    is_used: Cell<bool>,
     /// HTTP/2: bytes between requests need not be a head.
     is_multiplexed: Cell<bool>,
     head_since: Cell<Option<u32>>,
@@ -128,6 +133,7 @@ impl Connection {
             order: Cell::new(Order::Serve),
             task: AtomicWaker::new(),
             exchanges: Cell::new(0),
+            is_used: Cell::new(false),
             is_multiplexed: Cell::new(false),
             // Whoever connects is about to send a head.
             head_since: Cell::new(Some(now)),
@@ -153,11 +159,30 @@ impl Connection {
         self.order.get() == order
     }
 
+    /// Whether it goes on as it is, with further requests or one.
+    pub(super) fn is_open(&self) -> bool {
+        self.order.get() <= Order::Last
+    }
+
     pub(super) fn give(&self, order: Order) {
-        if self.order.get() != Order::Close {
-            self.order.set(order);
-        }
+        self.order.set(self.order.get().max(order));
         self.task.wake();
+    }
+
+    /// Whether the answer that is about to be given has to say that no other follows. In HTTP/2 the
+    /// connection says so by itself, once a request has come: before that it could not be begun.
+    pub(super) fn gives_last_answer(&self) -> bool {
+        self.stands_at(Order::Last) && !self.is_multiplexed.get()
+    }
+
+    /// Whether the client is to be told that it is to finish: by GOAWAY, after which each stream that
+    /// it has begun is answered.
+    pub(super) fn is_to_say_goodbye(&self) -> bool {
+        match self.order.get() {
+            Order::Serve => false,
+            Order::Last => self.is_multiplexed.get() && self.is_used.get(),
+            Order::Finish | Order::Close => true,
+        }
     }
 
     /// Takes a step of the connection's life, unless it is ordered to close meanwhile.
@@ -165,13 +190,14 @@ impl Connection {
         let mut step = pin!(step);
         poll_fn(|cx| match self.poll_order(cx) {
             Order::Close => Poll::Ready(None),
-            Order::Serve | Order::Finish => step.as_mut().poll(cx).map(Some),
+            Order::Serve | Order::Last | Order::Finish => step.as_mut().poll(cx).map(Some),
         })
         .await
     }
 
     pub(super) fn begin_exchange(&self, is_multiplexed: bool) {
         self.is_multiplexed.set(is_multiplexed);
+        self.is_used.set(true);
         self.exchanges.set(self.exchanges.get() + 1);
         self.head_since.set(None);
     }
@@ -314,7 +340,7 @@ impl MarkedStream {
     /// a reset, which can overtake the answer that told the client why (RFC 9112 §9.6).
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scrap = [0; 4096];
-        while self.connection.stands_at(Order::Serve) {
+        while self.connection.is_open() {
             let mut buffer = ReadBuf::new(&mut scrap);
             match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => self.lingered += buffer.filled().len(),

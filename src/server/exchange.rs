@@ -41,6 +41,10 @@ pub(super) async fn answer<H: Handler>(
         handler.handle(request, peer, recorder.may_keep()).await
     };
     recorder.answered(&response, repeat);
+    let mut response = response;
+    if running.connection.gives_last_answer() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response.map(|body| CountedBody::new(body, running))
 }
 

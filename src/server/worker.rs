@@ -15,6 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -40,6 +41,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// once would only turn in a circle.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often the kernel's queue is looked at before a listener is closed: each time at least a hundred
+/// are taken, where as many wait.
+const LAST_PASSES: usize = 64;
+
 /// hyper refuses to work with a smaller buffer.
 const SMALLEST_BUFFER_BYTES: usize = 8192;
 
@@ -63,6 +68,8 @@ struct Worker<H> {
     terms: RefCell<Rc<Terms>>,
     tls: Option<Arc<LiveTls>>,
     ticks: Ticks,
+    /// What connections are told as they begin.
+    first_order: Cell<Order>,
     connections: RefCell<Vec<Weak<Connection>>>,
     open: Cell<usize>,
     closed: Notify,
@@ -71,7 +78,7 @@ struct Worker<H> {
 
 impl Run {
     /// Serves until told to end, or until drained.
-    pub(super) async fn serve<H: Handler>(mut self, listener: TcpListener, handler: H) {
+    pub(super) async fn serve<H: Handler>(mut self, listeners: Vec<TcpListener>, handler: H) {
         let terms = Terms::new(self.bounds.limits.load_full(), &self.counters);
         let worker = Rc::new(Worker {
             handler: Rc::new(handler),
@@ -84,6 +91,7 @@ impl Run {
             terms: RefCell::new(Rc::new(terms)),
             tls: self.tls.clone(),
             ticks: Ticks::default(),
+            first_order: Cell::new(Order::Serve),
             connections: RefCell::default(),
             open: Cell::new(0),
             closed: Notify::new(),
@@ -91,13 +99,8 @@ impl Run {
         });
         let sweep = worker.sweep();
         let serve = async {
-            self.accept_until_told(&worker, listener).await;
-            worker.finish_all();
-            let ending = self.phase.wait_for(|phase| *phase == Phase::Ending);
-            tokio::select! {
-                () = worker.all_closed() => {}
-                _ = ending => {}
-            }
+            self.accept_until_told(&worker, listeners).await;
+            self.see_out(&worker).await;
         };
         tokio::select! {
             () = serve => {}
@@ -105,42 +108,102 @@ impl Run {
         }
     }
 
-    /// Accepts until the phase is no longer [`Phase::Serving`]; the listener is closed then.
+    /// Accepts while the phase is one that does; the listeners are closed then.
     async fn accept_until_told<H: Handler>(
-        &mut self,
+        &self,
         worker: &Rc<Worker<H>>,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
     ) {
         let mut phase = self.phase.clone();
-        let accept = async {
-            loop {
-                match listener.accept().await {
-                    Ok((socket, address)) => {
-                        let Some(seat) = self.seat(address) else { continue };
-                        // Taken after the accept: a worker that held a slot while none connects
-                        // to it would keep others from those that do.
-                        let Some(slot) = self.bounds.slots.take().await else { return };
-                        worker.start(socket, address, (slot, seat));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
-        };
+        let waiting: Vec<_> = listeners.iter().map(|_| Cell::new(None)).collect();
+        let each = listeners.iter().zip(&waiting);
+        let mut accept = pin!(join_all(each.map(|(from, to)| self.accept(worker, from, to))));
         tokio::select! {
             // However many connect, the word to stop is heard first.
             biased;
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
-            () = accept => {}
+            _ = &mut accept => {}
         }
-        // What waits in the kernel's queue would be reset with the listener.
-        while let Some(Ok((socket, address))) = listener.accept().now_or_never() {
-            let Some(seat) = self.seat(address) else { continue };
-            let Some(slot) = self.bounds.slots.try_take() else { return };
-            worker.start(socket, address, (slot, seat));
+        if *phase.borrow() == Phase::Leaving {
+            worker.tell_all(Order::Last);
+            tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| *phase > Phase::Leaving) => {}
+                _ = accept => {}
+            }
+        }
+        for Waiting { socket, address, seat } in waiting.iter().filter_map(Cell::take) {
+            worker.start(socket, address, (None, seat));
+        }
+        if *phase.borrow() != Phase::HandedOver {
+            for listener in &listeners {
+                self.empty(worker, listener).await;
+            }
+        }
+    }
+
+    /// Accepts from one listener, without an end. The connection that waits for a place is in
+    /// `waiting`, so that it is not lost when this is given up.
+    async fn accept<H: Handler>(
+        &self,
+        worker: &Rc<Worker<H>>,
+        listener: &TcpListener,
+        waiting: &Cell<Option<Waiting>>,
+    ) {
+        loop {
+            match listener.accept().await {
+                Ok((socket, address)) => {
+                    let Some(seat) = self.seat(address) else { continue };
+                    // Taken after the accept: a worker that held a slot while none connects to it
+                    // would keep others from those that do.
+                    waiting.set(Some(Waiting { socket, address, seat }));
+                    let Some(slot) = self.bounds.slots.take().await else { return };
+                    let Some(Waiting { socket, address, seat }) = waiting.take() else { continue };
+                    worker.start(socket, address, (Some(slot), seat));
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts what waits in the kernel's queue, which would be reset with the listener.
+    async fn empty<H: Handler>(&self, worker: &Rc<Worker<H>>, listener: &TcpListener) {
+        for _ in 0..LAST_PASSES {
+            // Tokio hears only now of what came since it last looked, and lets a task accept no more
+            // than so many at once.
+            tokio::task::yield_now().await;
+            let mut is_empty = true;
+            while let Some(Ok((socket, address))) = listener.accept().now_or_never() {
+                is_empty = false;
+                let Some(seat) = self.seat(address) else { continue };
+                let Some(slot) = self.bounds.slots.try_take() else { return };
+                worker.start(socket, address, (Some(slot), seat));
+            }
+            if is_empty {
+                return;
+            }
+        }
+    }
+
+    /// Lets the connections that are open come to their end, as far as the phase lets them.
+    async fn see_out<H: Handler>(&mut self, worker: &Worker<H>) {
+        loop {
+            let phase = *self.phase.borrow_and_update();
+            match phase {
+                Phase::Ending => return,
+                Phase::HandedOver => worker.tell_all(Order::Last),
+                Phase::Serving | Phase::Leaving | Phase::Draining => {
+                    worker.tell_all(Order::Finish);
+                }
+            }
+            tokio::select! {
+                () = worker.all_closed() => return,
+                changed = self.phase.changed() => if changed.is_err() { return },
+            }
         }
     }
 
@@ -162,6 +225,7 @@ impl<H: Handler> Worker<H> {
         let terms = self.terms();
         let connection = Connection::new(Rc::clone(&self.ticks), terms.connection_limits);
         let connection = Rc::new(connection);
+        connection.give(self.first_order.get());
         self.connections.borrow_mut().push(Rc::downgrade(&connection));
         let opened = Opened::new(Rc::clone(self), place);
         let worker = Rc::clone(self);
@@ -252,7 +316,7 @@ impl<H: Handler> Worker<H> {
             }
             // First, so that a request that has arrived already counts as one that runs.
             let served = protocol.as_mut().poll(cx);
-            if served.is_ready() || order == Order::Serve || is_finishing {
+            if served.is_ready() || is_finishing || !connection.is_to_say_goodbye() {
                 return served;
             }
             is_finishing = true;
@@ -283,7 +347,7 @@ impl<H: Handler> Worker<H> {
                 let Some(overdue) = connection.overdue() else { return true };
                 // An unused HTTP/2 connection is told that it is (GOAWAY), so that its client
                 // loses no request to the close; it has until the next tick.
-                let is_first_word = connection.stands_at(Order::Serve);
+                let is_first_word = connection.is_open();
                 if is_first_word {
                     self.count(overdue);
                     tracing::debug!(reason = overdue.as_str(), "closing a connection");
@@ -305,9 +369,11 @@ impl<H: Handler> Worker<H> {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn finish_all(&self) {
+    /// Gives the order to every connection, and to those that are still to come.
+    fn tell_all(&self, order: Order) {
+        self.first_order.set(order);
         for connection in self.connections.borrow().iter().filter_map(Weak::upgrade) {
-            connection.give(Order::Finish);
+            connection.give(order);
         }
     }
 
@@ -324,8 +390,16 @@ struct Opened<H> {
     _place: Place,
 }
 
-/// A connection's place among all, and among its client's.
-type Place = (places::Place, Seat);
+/// A connection's place among all, and among its client's. One that had been accepted when the worker
+/// stopped accepting may have none among all.
+type Place = (Option<places::Place>, Seat);
+
+/// A connection that was accepted, and waits for its place among all.
+struct Waiting {
+    socket: TcpStream,
+    address: SocketAddr,
+    seat: Seat,
+}
 
 impl<H> Opened<H> {
     fn new(worker: Rc<Worker<H>>, place: Place) -> Self {

@@ -53,6 +53,9 @@ fn every_kind_of_value_is_read() {
         storefront = "[::1]:0"
         ingest = "127.0.0.1:0"
         drain_for = "1h"
+        drain_delay = "15s"
+        handover = "/run/csu-edge/handover.sock"
+        handover_timeout = "2m"
         [origin]
         service_root = "https://scu.example:8443/Commerce/"
         tls_roots = "bundled"
@@ -91,6 +94,9 @@ fn every_kind_of_value_is_read() {
     let config = parse(text, &[]).unwrap();
     assert_eq!(config.listen.storefront.to_string(), "[::1]:0");
     assert_eq!(config.listen.drain_for, Duration::from_secs(3_600));
+    assert_eq!(config.listen.drain_delay, Duration::from_secs(15));
+    assert_eq!(config.listen.handover.unwrap().to_str(), Some("/run/csu-edge/handover.sock"));
+    assert_eq!(config.listen.handover_timeout, Duration::from_secs(120));
     assert_eq!(config.origin.service_root, "https://scu.example:8443/Commerce");
     assert_eq!(config.origin.tls_roots, TlsRoots::Bundled);
     assert_eq!(config.origin.first_byte_timeout, Duration::from_secs(90));
@@ -113,6 +119,16 @@ fn every_kind_of_value_is_read() {
     let trusted: Vec<_> = config.forwarded.trusted.iter().map(ToString::to_string).collect();
     assert_eq!(trusted, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
     assert_eq!(config.limits.header_bytes, 64 << 10);
+}
+
+#[test]
+fn a_unix_socket_has_a_path_that_the_system_takes() {
+    let path = |bytes| format!("listen.handover = '/{}'", "a".repeat(bytes));
+    let text =
+        |path| format!("{path}\norigin.service_root = 'http://rs'\nlisten.ingest = '127.0.0.1:0'");
+    assert!(parse(&text(path(102)), &[]).is_ok());
+    let place = "config.toml:1:19: listen.handover: ";
+    assert_eq!(mistakes(&text(path(103))), [format!("{place}must be a path of at most 103 bytes")]);
 }
 
 #[test]

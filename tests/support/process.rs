@@ -81,6 +81,11 @@ impl Running {
         std::iter::from_fn(next).map(|line| line + "\n").collect()
     }
 
+    /// How it ended, if it does in this time.
+    pub fn ended_within(&self, span: Duration) -> Option<ExitStatus> {
+        self.status.recv_timeout(span).ok()
+    }
+
     pub fn ended(&self) -> ExitStatus {
         self.status.recv_timeout(PATIENCE).unwrap()
     }
