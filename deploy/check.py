@@ -192,15 +192,18 @@ def check_together(values, documents):
                 page = (DEPLOY.parent / "docs" / "operations.md").read_text()
                 expect(f"`{name}`" in page, f"there is no metric {name}")
 
-    # To leave: sleep, drain, a second for the fleet and one for the control listener.
+    # To leave: delay, drain, a second for the fleet and one for the control listener.
     configuration = one(documents, "ConfigMap")["data"]["config.toml"]
-    drain = int(re.search(r'^drain_for = "(\d+)s"$', configuration, re.M).group(1))
-    sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    delay, drain = (
+        int(re.search(rf'^{name} = "(\d+)s"$', configuration, re.M).group(1))
+        for name in ("drain_delay", "drain_for")
+    )
+    expect("lifecycle" not in container, "a hook keeps the program from hearing of its end")
     grace = pod["terminationGracePeriodSeconds"]
-    expect(grace >= sleep + drain + 2, f"killed after {grace} s, sleeps {sleep} s and drains {drain} s")
+    expect(grace >= delay + drain + 2, f"killed after {grace} s, waits {delay} s and drains {drain} s")
     probe = container["readinessProbe"]
     noticed = probe["periodSeconds"] * probe["failureThreshold"]
-    expect(noticed <= drain or drain == 0, "nobody would see that it is not ready before it is gone")
+    expect(noticed <= delay or delay == 0, "nobody would see that it is not ready before its listeners close")
     for probe in (container["livenessProbe"], container["readinessProbe"]):
         expect(probe["httpGet"]["port"] == "control", "a probe asks another listener")
         is_https = bool(values["tls"]["control"]["secretName"])

@@ -78,7 +78,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $root := include "csu-edge.secretsPath" . -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $ports := .Values.ports -}}
-{{- $listen := dict "workers" (int .Values.workers) "drain_for" (printf "%ds" (int .Values.drain.seconds)) -}}
+{{- $listen := dict "workers" (int .Values.workers) "drain_delay" (printf "%ds" (int .Values.drain.delaySeconds)) "drain_for" (printf "%ds" (int .Values.drain.seconds)) -}}
 {{- range $listener := list "storefront" "ingest" "control" -}}
 {{- $_ := set $listen $listener (printf "%s:%d" $.Values.listenHost (int (index $ports $listener))) -}}
 {{- end -}}
