@@ -3,25 +3,65 @@
 import re
 from contextlib import contextmanager
 
-from playwright.sync_api import expect
+from playwright.sync_api import expect, sync_playwright
 
-from visit import Asked, profile, remembering
+from visit import WINDOW, remembering
 
+DEADLINE_MS = 30_000
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 # The first master of the stand-in's assortment, and one of its variants.
 MASTER, VARIANT = 68719489882, 68719489884
 
 
 @contextmanager
+def browser(executable, flags):
+    with sync_playwright() as playwright:
+        opened_browser = playwright.chromium.launch(executable_path=executable, args=flags)
+        try:
+            yield opened_browser
+        finally:
+            opened_browser.close()
+
+
+@contextmanager
+def profile(browser, **settings):
+    """A browser profile that has seen nothing yet."""
+    context = browser.new_context(**({"viewport": WINDOW, "locale": "en-US"} | settings))
+    try:
+        context.set_default_timeout(DEADLINE_MS)
+        yield context
+    finally:
+        context.close()
+
+
+@contextmanager
 def opened(browser, page, base, path, **settings):
-    """A tab of a new profile, and what it asks for. Any problem of it fails the check."""
-    asked = Asked(page, base)
+    """A tab of a new profile, and the problems that it comes to have."""
+    problems = []
+
+    def sent(request):
+        is_known = any(request.url.startswith(f"{known}/") for known in (page, base))
+        if not is_known and not request.url.startswith("data:"):
+            problems.append(f"asked elsewhere: {request.url}")
+
+    def answered(response):
+        if response.status >= 400:
+            problems.append(f"status {response.status}: {response.url}")
+
+    def logged(message):
+        if message.type in ("error", "warning"):
+            problems.append(f"logged: {message.text}")
+
     with profile(browser, **settings) as context:
         tab = context.new_page()
-        asked.watch(tab)
+        tab.on("request", sent)
+        tab.on("response", answered)
+        tab.on("requestfailed", lambda request: problems.append(f"failed: {request.url}: {request.failure}"))
+        tab.on("console", logged)
+        tab.on("pageerror", lambda error: problems.append(f"thrown: {error}"))
         tab.goto(f"{page}/{path}", wait_until="commit")
         whole(tab)
-        yield tab, asked
+        yield tab, problems
 
 
 def whole(tab, outcome="whole"):
@@ -37,7 +77,7 @@ def count(tab):
 
 
 def from_the_listing_to_the_cart(browser, page, base):
-    with opened(browser, page, base, "") as (tab, asked):
+    with opened(browser, page, base, "") as (tab, problems):
         everything = count(tab)
         tab.get_by_role("navigation", name="Departments").get_by_role("link", name="Home").click()
         expect(tab.get_by_role("heading", level=1, name="Home")).to_be_visible()
@@ -86,11 +126,11 @@ def from_the_listing_to_the_cart(browser, page, base):
         tab.get_by_role("button", name=f"Remove {name}").click()
         expect(tab.get_by_text("Your cart is empty.")).to_be_visible()
         expect(tab.locator("#cart-count")).to_have_text("")
-    return asked.problems
+    return problems
 
 
 def a_listing_is_narrowed_sorted_paged_and_searched(browser, page, base):
-    with opened(browser, page, base, "?category=5637144577") as (tab, asked):
+    with opened(browser, page, base, "?category=5637144577") as (tab, problems):
         everything = count(tab)
         brand = tab.get_by_role("group", name="Brand").get_by_role("checkbox")
         brand.first.check()
@@ -126,11 +166,11 @@ def a_listing_is_narrowed_sorted_paged_and_searched(browser, page, base):
         tab.get_by_label("Search products").fill("zzzzzz")
         tab.get_by_role("button", name="Search").click()
         expect(tab.get_by_text("Nothing was found.")).to_be_visible()
-    return asked.problems
+    return problems
 
 
 def of_a_master_a_variant_is_bought(browser, page, base):
-    with opened(browser, page, base, f"?product={MASTER}") as (tab, asked):
+    with opened(browser, page, base, f"?product={MASTER}") as (tab, problems):
         add = tab.get_by_role("button", name="Add to cart")
         expect(add).to_be_disabled()
         tab.get_by_label("Variant").select_option(str(VARIANT))
@@ -141,17 +181,17 @@ def of_a_master_a_variant_is_bought(browser, page, base):
         tab.get_by_role("link", name="See the cart").click()
         whole(tab)
         expect(tab.locator(f"#lines a[href='?product={VARIANT}']")).to_be_visible()
-    return asked.problems
+    return problems
 
 
 def a_phone_shows_all_of_it(browser, page, base):
-    problems = []
+    seen = []
     for path in ("?category=5637144577", f"?product={MASTER}", "?cart"):
-        with opened(browser, page, base, path, **PHONE) as (tab, asked):
+        with opened(browser, page, base, path, **PHONE) as (tab, problems):
             wide = tab.evaluate("document.documentElement.scrollWidth")
             assert wide <= PHONE["viewport"]["width"], f"{path} is {wide} pixels wide on a phone"
-        problems += asked.problems
-    return problems
+        seen += problems
+    return seen
 
 
 def errors_are_shown(browser, page, base, control):

@@ -20,13 +20,13 @@ def summary(values):
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
-def summarize(visits):
+def summarize(visits, requests):
     """By page and way: each measure's median, least and most, and the numbers of requests."""
     told = {}
     for (page, way), seen in visits.items():
         told.setdefault(page, {})[way] = {
             **{measure: summary([one[measure] for one in seen]) for measure in MEASURES},
-            **{f"{kind}_requests": summary([one["requests"][kind] for one in seen]) for kind in REQUESTS},
+            "requests": requests[page, way],
             "origin_requests": summary([one["origin_requests"] for one in seen]),
         }
     return told
@@ -43,7 +43,7 @@ def table(told):
     rows = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for page, ways in told.items():
         for way, numbers in ways.items():
-            requests = " + ".join(say(numbers[f"{kind}_requests"]) for kind in REQUESTS)
+            requests = " + ".join(str(numbers["requests"][kind]) for kind in REQUESTS)
             cells = [page, WAYS[way], *(say(numbers[measure]) for measure in MEASURES), requests,
                      say(numbers["origin_requests"])]
             rows.append("| " + " | ".join(cells) + " |")

@@ -15,16 +15,15 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Error as BrowserError
-from playwright.sync_api import sync_playwright
 
 import clicks
+import devtools
 import figures
 import stand
-from visit import profile, remembering, visit
+from visit import remembering, visit
 
 RESULTS = stand.ROOT / "loadtest" / "results"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -75,21 +74,22 @@ def arguments():
 
 
 def check(options):
-    with stage(options) as (browser, it):
+    with stand.stand(options.edge, options.sandbox, options.latency) as it:
         problems = []
-        for page in PAGES:
-            seen = around(browser, it, page, quiet_ms=500, directly_first=True)
-            problems += [f"{page}, {way}: {problem}" for way, (_, asked, _) in seen.items() for problem in asked.problems]
-            problems += missed(page, seen)
-        with it.edge() as base:
-            it.point_page_at(base)
-            for walk in (clicks.from_the_listing_to_the_cart, clicks.a_listing_is_narrowed_sorted_paged_and_searched,
-                         clicks.of_a_master_a_variant_is_bought, clicks.a_phone_shows_all_of_it):
-                problems += [f"{walk.__name__}: {problem}" for problem in walk(browser, it.page, base)]
-                print(f"done: {walk.__name__}", flush=True)
-        it.point_page_at(it.direct)
-        clicks.errors_are_shown(browser, it.page, it.direct, it.control)
-        print("done: errors_are_shown", flush=True)
+        with devtools.browser(options.browser, FLAGS) as browser:
+            for page in PAGES:
+                seen = around(browser, it, page, quiet_ms=500, directly_first=True)
+                problems += wrong(page, seen)
+        with clicks.browser(options.browser, FLAGS) as browser:
+            with it.edge() as base:
+                it.point_page_at(base)
+                for walk in (clicks.from_the_listing_to_the_cart, clicks.a_listing_is_narrowed_sorted_paged_and_searched,
+                             clicks.of_a_master_a_variant_is_bought, clicks.a_phone_shows_all_of_it):
+                    problems += [f"{walk.__name__}: {problem}" for problem in walk(browser, it.page, base)]
+                    print(f"done: {walk.__name__}", flush=True)
+            it.point_page_at(it.direct)
+            clicks.errors_are_shown(browser, it.page, it.direct, it.control)
+            print("done: errors_are_shown", flush=True)
     refuse(problems)
     print("the storefront works, through csu-edge and directly")
     return 0
@@ -97,40 +97,34 @@ def check(options):
 
 def measure(options):
     visits = {(page, way): [] for page in PAGES for way in figures.WAYS}
+    requests = {}
     load = [os.getloadavg()[0]]
-    with stage(options) as (browser, it):
-        for number in range(options.rounds + 1):
-            for page in PAGES:
-                seen = around(browser, it, page, options.quiet, directly_first=number % 2 == 0)
-                refuse([f"{page}, {way}: {problem}" for way, (_, asked, _) in seen.items() for problem in asked.problems])
-                refuse(missed(page, seen))
-                for way, (told, asked, at_origin) in seen.items():
-                    if number:
-                        visits[page, way].append(told | {"requests": asked.requests, "origin_requests": at_origin,
-                                                         "answers": asked.answers})
-            load.append(os.getloadavg()[0])
-            print(f"round {number} of {options.rounds} done", file=sys.stderr, flush=True)
+    with stand.stand(options.edge, options.sandbox, options.latency) as it:
+        with devtools.browser(options.browser, FLAGS) as browser:
+            for number in range(options.rounds + 1):
+                for page in PAGES:
+                    seen = around(browser, it, page, options.quiet, directly_first=number % 2 == 0,
+                                  counts_preflights=number == 0)
+                    refuse(wrong(page, seen))
+                    for way, (told, asked, at_origin) in seen.items():
+                        if number == 0:
+                            requests[page, way] = asked.requests
+                            continue
+                        refuse(others(page, way, requests[page, way], asked.requests))
+                        visits[page, way].append(told | {"origin_requests": at_origin, "answers": asked.answers})
+                load.append(os.getloadavg()[0])
+                print(f"round {number} of {options.rounds} done", file=sys.stderr, flush=True)
+            browser_version = browser.version
         if options.screenshots:
-            take_screenshots(browser, it, options.screenshots)
-        browser_version = browser.version
-    told = figures.summarize(visits)
+            with clicks.browser(options.browser, FLAGS) as browser:
+                take_screenshots(browser, it, options.screenshots)
+    told = figures.summarize(visits, requests)
     found = figures.targets(told)
     write(options, browser_version, load, told, found, visits)
     return 0 if all(is_met for *_, is_met in found) else 1
 
 
-@contextmanager
-def stage(options):
-    """The browser and all that it visits."""
-    with stand.stand(options.edge, options.sandbox, options.latency) as it, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=options.browser, args=FLAGS)
-        try:
-            yield browser, it
-        finally:
-            browser.close()
-
-
-def around(browser, it, page, quiet_ms, directly_first):
+def around(browser, it, page, quiet_ms, directly_first, counts_preflights=False):
     """Visits a page directly, through a csu-edge that has nothing in memory, and through the same again."""
     path = PAGES[page]
     cart = it.retail_server("Carts", {"CartLines": [{"ProductId": product, "Quantity": 1} for product in IN_CART]})
@@ -139,7 +133,7 @@ def around(browser, it, page, quiet_ms, directly_first):
         it.point_page_at(base)
         it.count_anew()
         before = remembering(base, cart["Id"], len(IN_CART)) if page == "cart" else ""
-        told, asked = visit(browser, it.page, base, path, quiet_ms, before)
+        told, asked = visit(browser, it.page, base, path, quiet_ms, before, counts_preflights)
         return told, asked, it.counted()
 
     seen = {}
@@ -153,9 +147,16 @@ def around(browser, it, page, quiet_ms, directly_first):
     return seen
 
 
-def missed(page, seen):
-    """What of a warm page csu-edge did not answer from memory, a cart aside."""
-    return [f"{page}, warm: not from memory: {answer}" for answer in seen["warm"][1].reads_without_hit()]
+def wrong(page, seen):
+    """What was not as it should be; so is what of a warm page csu-edge did not answer from memory, a cart aside."""
+    return [f"{page}, {way}: {problem}" for way, (_, asked, _) in seen.items() for problem in asked.problems] + [
+        f"{page}, warm: not from memory: {answer}" for answer in seen["warm"][1].reads_without_hit()]
+
+
+def others(page, way, first, requests):
+    """What a visit asked for other than the first one, which alone tells of preflights."""
+    return [f"{page}, {way}: {requests[kind]} of {kind}, and {count} on the first visit"
+            for kind, count in first.items() if kind != "preflight" and requests[kind] != count]
 
 
 def refuse(problems):
@@ -168,7 +169,7 @@ def take_screenshots(browser, it, folder):
     with it.edge() as base:
         it.point_page_at(base)
         for page, scheme in (("listing", "light"), ("product", "dark")):
-            with profile(browser, color_scheme=scheme) as context:
+            with clicks.profile(browser, color_scheme=scheme) as context:
                 tab = context.new_page()
                 tab.goto(f"{it.page}/{PAGES[page]}")
                 clicks.whole(tab)

@@ -32,6 +32,7 @@ globalThis.waiting = (() => {
       largest_content: largest?.what,
       whole_ms: whole,
       long_tasks_ms: tasks.map(({ began, ended }) => [began, ended]),
+      asked: performance.getEntriesByType("resource").map(({ name, initiatorType }) => ({ url: name, by: initiatorType })),
       interactive_ms: latest([firstPaint, navigation.domContentLoadedEventEnd, whole, ...tasks.map(({ ended }) => ended)]),
     };
   }
