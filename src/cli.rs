@@ -14,11 +14,10 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
-use control::{Answer, ControlError};
+use control::{Address, Answer, ControlError, Trust};
 pub(crate) use demo::demo;
 use human::Style;
 pub(crate) use serve::serve;
@@ -138,23 +137,30 @@ pub(crate) struct ConfigFile {
 
 #[derive(Debug, Args)]
 pub(crate) struct Node {
-    /// The node's control listener: `listen.control` of its configuration.
+    /// The node's control listener, `listen.control` of its configuration; with `https://` before it
+    /// where it has `[tls.control]`.
     #[arg(
         long,
         value_name = "HOST:PORT",
         env = "CSU_EDGE_CONTROL",
         default_value = "127.0.0.1:9600",
-        value_parser = host_and_port
+        value_parser = Address::parse
     )]
-    control: Authority,
+    control: Address,
+    #[command(flatten)]
+    trust: Trust,
     /// Print the answer as the node gave it, as JSON on one line: for scripts.
     #[arg(long)]
     json: bool,
 }
 
 impl Node {
-    async fn ask(&self, path: &str, question: &serde_json::Value) -> Result<String, ControlError> {
-        let Answer(answer) = control::post(&self.control, path, question).await?;
+    async fn ask(
+        &self,
+        path: &str,
+        question: Option<&serde_json::Value>,
+    ) -> Result<String, ControlError> {
+        let Answer(answer) = control::ask(&self.control, &self.trust, path, question).await?;
         Ok(answer)
     }
 }
@@ -181,7 +187,7 @@ pub(crate) async fn explain(
     if let (Some(body), Some(question)) = (data, question.as_object_mut()) {
         question.insert("body".to_owned(), body.into());
     }
-    let answer = node.ask("/explain", &question).await?;
+    let answer = node.ask("/explain", Some(&question)).await?;
     match node.json {
         true => Ok(answer),
         false => human::explained(&answer, style()).map_err(ControlError::NotJson),
@@ -190,7 +196,7 @@ pub(crate) async fn explain(
 
 /// Asks a running node whether it is ready; returns what to print.
 pub(crate) async fn ready(node: &Node) -> Result<String, ControlError> {
-    let Answer(answer) = control::get(&node.control, "/ready").await?;
+    let answer = node.ask("/ready", None).await?;
     match node.json {
         true => Ok(answer),
         false => human::members(&answer, style()).map_err(ControlError::NotJson),
@@ -207,7 +213,7 @@ pub(crate) async fn purge(
 ) -> Result<(String, bool), ControlError> {
     let mode = if soft { "soft" } else { "hard" };
     let path = if wait_for_fleet { "/purge?wait=fleet" } else { "/purge" };
-    let answer = node.ask(path, &json!({ "tags": tags, "mode": mode })).await?;
+    let answer = node.ask(path, Some(&json!({ "tags": tags, "mode": mode }))).await?;
     let (told, all) = human::purged(&answer, soft, style()).map_err(ControlError::NotJson)?;
     Ok((if node.json { answer } else { told }, all))
 }
@@ -251,14 +257,6 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = name.trim().parse().map_err(|_| "this is not the name of a header field")?;
     let value = value.trim().parse().map_err(|_| "a header field's value is visible text")?;
     Ok((name, value))
-}
-
-/// A host or an address, with a port.
-fn host_and_port(text: &str) -> Result<Authority, String> {
-    text.parse::<Authority>()
-        .ok()
-        .filter(|authority| authority.port_u16().is_some() && !text.contains('@'))
-        .ok_or_else(|| "must be a host with a port, such as 127.0.0.1:9600".to_owned())
 }
 
 #[cfg(test)]
@@ -310,14 +308,5 @@ mod tests {
         assert!(header("OUN 128").is_err());
         assert!(header(": 128").is_err());
         assert!(header("A: b\nc").is_err());
-    }
-
-    #[test]
-    fn a_control_address_has_a_port() {
-        assert!(host_and_port("[::1]:9600").is_ok());
-        assert!(host_and_port("edge.internal:9600").is_ok());
-        for wrong in ["127.0.0.1", "host:", "host:99999", "user@host:80", "http://host:80", ""] {
-            assert!(host_and_port(wrong).is_err(), "{wrong}");
-        }
     }
 }

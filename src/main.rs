@@ -121,6 +121,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref::<ControlError>() {
         Some(ControlError::Unreachable { .. } | ControlError::TimedOut { .. }) => UNAVAILABLE,
+        Some(ControlError::File { .. }) => USAGE,
         Some(ControlError::Refused { status, .. }) if status.is_client_error() => USAGE,
         Some(ControlError::Refused { status, .. }) if status.as_u16() == 503 => UNAVAILABLE,
         Some(_) | None => INTERNAL,

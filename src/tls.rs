@@ -5,6 +5,7 @@
 //! be used changes nothing: while a certificate and its key are written one after the other they
 //! do not fit each other, and the old pair stands until they do.
 
+pub mod client;
 mod live;
 
 use std::fs::File;

@@ -12,7 +12,8 @@ Start here:
 Environment variables:
   CSU_EDGE_CONFIG          the configuration file, for serve and check
   CSU_EDGE__SECTION__KEY   a key of the configuration, such as CSU_EDGE__LISTEN__CONTROL
-  CSU_EDGE_CONTROL         a node's control listener, for explain and purge
+  CSU_EDGE_CONTROL         a node's control listener, for ready, explain and purge; over TLS also
+                           CSU_EDGE_CONTROL_CACERT, _CERT and _KEY
   NO_COLOR                 set to anything, nothing is printed in bold
 
 Exit codes: 0 done; 64 wrong usage or configuration; 69 a needed service cannot be reached (an
@@ -67,6 +68,7 @@ pub(super) const READY: &str = "\
 Examples:
   csu-edge ready
   csu-edge ready --json --control edge-1.internal:9600
+  csu-edge ready --control https://edge-1.internal:9600 --cacert ca.pem --cert me.pem --key me.key
 
 Exit codes: 0 it is ready, also where it does without something (`degraded`); 69 it is not, stderr says
 why, or no node answers.

@@ -17,9 +17,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -29,6 +27,7 @@ use crate::body::BodyError;
 use crate::config::{self, TlsRoots};
 use crate::error::ProxyError;
 use crate::framing;
+use crate::tls;
 
 /// The most that is read ahead of a slow client from one HTTP/1.1 connection, and the largest
 /// head that the origin may send, in bytes.
@@ -236,13 +235,8 @@ fn connector(
     tcp.enforce_http(false);
     // An origin in the clear needs no certificate authorities, and a small image may have none.
     let roots = if *scheme == Scheme::HTTPS { roots(config)? } else { RootCertStore::empty() };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
+        .with_tls_config(tls::client::believing(roots)?.with_no_client_auth())
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(tcp))
@@ -261,21 +255,10 @@ fn roots(config: &config::Origin) -> Result<RootCertStore, SetupError> {
         }
     }
     if let Some(path) = &config.ca_file {
-        add_private_ca(path, &mut roots)
+        tls::client::add_authorities(path, &mut roots)
             .map_err(|source| SetupError::CaFile { path: path.clone(), source })?;
     }
     Ok(roots)
-}
-
-fn add_private_ca(
-    path: &std::path::Path,
-    roots: &mut RootCertStore,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let before = roots.len();
-    for certificate in CertificateDer::pem_file_iter(path)? {
-        roots.add(certificate?)?;
-    }
-    if roots.len() == before { Err("it holds no certificate".into()) } else { Ok(()) }
 }
 
 /// Refuses an answer that could be read in two ways, and one that switches to a protocol that was

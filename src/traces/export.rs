@@ -4,6 +4,7 @@
 //! look for one at each export.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -20,8 +21,6 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::oneshot;
 
@@ -29,6 +28,7 @@ use super::Dropped;
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::Metrics;
+use crate::tls;
 
 /// Where OTLP's own specification has a collector take spans.
 const PATH: &str = "/v1/traces";
@@ -50,7 +50,7 @@ pub enum TracesError {
     Thread(#[from] io::Error),
     /// The private CA cannot be used.
     #[error("traces.ca_file cannot be used")]
-    CaFile(#[from] pem::Error),
+    CaFile(#[source] Box<dyn Error + Send + Sync>),
     /// TLS itself cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
@@ -203,7 +203,7 @@ impl Exporter {
 
 fn exporter(settings: &config::Traces, endpoint: &Uri) -> Result<SpanExporter, TracesError> {
     let client = reqwest::blocking::Client::builder()
-        .tls_backend_preconfigured(tls(endpoint, settings.ca_file.as_deref())?)
+        .tls_backend_preconfigured(tls_config(endpoint, settings.ca_file.as_deref())?)
         .timeout(settings.timeout)
         .connect_timeout(settings.timeout)
         .redirect(reqwest::redirect::Policy::none())
@@ -238,21 +238,15 @@ fn host_name() -> String {
     fs::read_to_string(HOST_NAME).unwrap_or_default().trim().to_owned()
 }
 
-/// The same provider as everywhere; the machine's authorities, and the private one.
-fn tls(endpoint: &Uri, ca_file: Option<&Path>) -> Result<ClientConfig, TracesError> {
+/// The machine's authorities, and the private one.
+fn tls_config(endpoint: &Uri, ca_file: Option<&Path>) -> Result<ClientConfig, TracesError> {
     let mut roots = RootCertStore::empty();
     // A collector in the clear needs none, and a small image may have none.
     if endpoint.scheme_str() == Some("https") {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if let Some(path) = ca_file {
-        for certificate in CertificateDer::pem_file_iter(path)? {
-            roots.add(certificate?)?;
-        }
+        tls::client::add_authorities(path, &mut roots).map_err(TracesError::CaFile)?;
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+    Ok(tls::client::believing(roots)?.with_no_client_auth())
 }

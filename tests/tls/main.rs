@@ -13,6 +13,7 @@ mod support;
 mod authority;
 mod client;
 mod client_certificates;
+mod command_line;
 mod connections;
 mod negotiation;
 mod rotation;
