@@ -83,7 +83,7 @@ export async function watch() {
     scrapes.add(1);
     const sample = {
       at: share(),
-      resident: metric(told, 'csu_edge_resident_bytes'),
+      resident: metric(told, 'process_resident_memory_bytes'),
       stored: metric(told, 'csu_edge_stored_bytes'),
     };
     samples.push(sample);

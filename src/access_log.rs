@@ -131,6 +131,9 @@ impl AccessLog {
             is_to_reopen: AtomicBool::new(false),
             metrics: metrics.clone(),
         });
+        for reason in LeftOut::ALL {
+            shared.leave_out(reason, 0);
+        }
         let (ended, end) = oneshot::channel();
         let writer = thread::Builder::new().name("access-log".to_owned()).spawn({
             let shared = Arc::clone(&shared);
@@ -252,6 +255,8 @@ enum LeftOut {
 }
 
 impl LeftOut {
+    const ALL: [Self; 2] = [Self::QueueFull, Self::WriteFailed];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue-full",

@@ -6,7 +6,7 @@
 //! Three histograms of time have their own buckets, for the reasons beside them.
 
 mod per_worker;
-mod resident;
+mod process;
 mod snapshot;
 
 use prometheus::core::{AtomicU64, GenericCounter, GenericCounterVec};
@@ -47,8 +47,6 @@ pub struct Metrics {
     registry: Registry,
     /// 1 where `/ready` says so.
     pub ready: IntGauge,
-    /// Bytes of the process that are resident; no series where nothing tells.
-    resident_bytes: IntGaugeVec,
     /// Requests by operation, class and result.
     pub requests: PerWorker<CounterVec>,
     /// Time from a request's head to its answer's head, by result.
@@ -186,11 +184,6 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             ready: declare.gauge("ready", "1 where the node should be sent requests, else 0")?,
-            resident_bytes: declare.gauges(
-                "resident_bytes",
-                "Memory of the process that is resident, as the kernel counts it",
-                &[],
-            )?,
             requests: declare.counters_per_worker(
                 "requests_total",
                 "Storefront requests by catalogue operation, its class and how they were answered",
@@ -457,10 +450,9 @@ impl Metrics {
     /// # Errors
     /// Fails only when a metric family is inconsistent.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        if let Some(bytes) = resident::resident_bytes() {
-            self.resident_bytes.with_label_values::<&str>(&[]).set(bytes);
-        }
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let mut families = self.registry.gather();
+        families.extend(process::families()?);
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 

@@ -78,6 +78,9 @@ impl Tracer {
         let settings = &config.traces;
         let Some(endpoint) = &settings.endpoint else { return Ok(None) };
         let (spans, exporting) = export::start(settings, endpoint, metrics)?;
+        for reason in Dropped::ALL {
+            metrics.spans_dropped(reason, 0);
+        }
         let scope = InstrumentationScope::builder("csu-edge")
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();
@@ -139,6 +142,8 @@ enum Dropped {
 }
 
 impl Dropped {
+    const ALL: [Self; 4] = [Self::QueueFull, Self::ExportFailed, Self::TooMany, Self::Ended];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue-full",

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use csu_edge::metrics::Metrics;
 use csu_edge::proxy::counts::Served;
 
 const OPERATIONS: &str = include_str!("../docs/operations.md");
@@ -85,6 +86,15 @@ fn every_metric_is_in_the_operators_page_and_nothing_else_is() {
     let metrics: BTreeSet<String> =
         told.into_iter().filter(|name| name.starts_with("csu_edge_")).collect();
     assert_eq!(declared, metrics);
+    // Those whose names are not csu-edge's own are in every exposition.
+    for line in Metrics::new().unwrap().render().unwrap().lines() {
+        let Some((name, _)) =
+            line.strip_prefix("# TYPE process_").and_then(|it| it.split_once(' '))
+        else {
+            continue;
+        };
+        assert!(OPERATIONS.contains(&format!("`process_{name}`")), "process_{name}");
+    }
 }
 
 #[test]

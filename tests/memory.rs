@@ -102,7 +102,7 @@ async fn the_metrics_tell_what_is_resident() {
     let mut scraper = Wire::connect(Running::address(&node.addresses(), "control")).await;
     scraper.send("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let (_, metrics) = scraper.message().await;
-    let told = metrics.lines().find_map(|line| line.strip_prefix("csu_edge_resident_bytes "));
+    let told = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
     let told_kib = told.expect("no series").parse::<u64>().unwrap() >> 10;
     let found_kib = node.resident_kib();
     // Between the two looks some pages come or go.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use csu_edge::clock::{Clock, Timestamp};
-use csu_edge::config::{Budget, Config, DecomposeRule, ListenerTls, OperationRule, TlsVersion};
+use csu_edge::config::{
+    AccessLogTo, Budget, Config, DecomposeRule, ListenerTls, OperationRule, TlsVersion,
+};
 use csu_edge::sandbox::Sickness;
 use http::{Request, StatusCode};
 use rcgen::KeyPair;
@@ -32,12 +34,15 @@ impl Scene {
     pub(crate) async fn open() -> Self {
         let redis = Server::start(&[]).await;
         let at = redis_at(redis.address());
+        let files = TempDir::new().unwrap();
         let shop = Shop::open(Clock::system(), Duration::ZERO, |config| {
             config.redis = Some(named(&at, "edge-1"));
+            config.access_log.to = Some(AccessLogTo::File(files.path().join("access.log")));
+            // Where no collector is.
+            config.traces.endpoint = Some("http://127.0.0.1:1".parse().unwrap());
             everything(config);
         })
         .await;
-        let files = TempDir::new().unwrap();
         let tls = certificate(&files);
         let service_root = shop.sandbox.service_root();
         let other = fleet::node(&service_root, named(&at, "edge-2"), |config| {

@@ -46,7 +46,7 @@ ROWS = [
         ],
     ),
     (
-        "Connections and certificates",
+        "Process, connections and certificates",
         [
             lines(
                 "Open connections",
@@ -111,6 +111,34 @@ ROWS = [
                     f"sum by (listener, outcome) (increase(csu_edge_tls_reloads_total{{{NODES}}}[1d]))",
                     "{{listener}} {{outcome}}",
                 ),
+            ),
+            lines(
+                "Processor",
+                "short",
+                "Cores that the process keeps busy. At as many as listen.workers, it can do no "
+                "more: add a node, or give it cores.",
+                target(rate("process_cpu_seconds_total"), "{{instance}}"),
+            ),
+            lines(
+                "Resident memory",
+                "bytes",
+                "Memory of the process, as the kernel counts it: what is stored, and what is "
+                "under way. Beside the limit of its container or unit.",
+                target(f"process_resident_memory_bytes{{{NODES}}}", "{{instance}}"),
+            ),
+            ratios(
+                "Open files, of those that may be",
+                "Connections are what a node has open. Past 90 %: CsuEdgeFilesRunOut.",
+                target(f"process_open_fds{{{NODES}}} / process_max_fds{{{NODES}}}", "{{instance}}"),
+            ),
+            lines(
+                "Not told: access log and spans",
+                "cps",
+                "Lines that are missing in the access log, and spans that did not get to the "
+                "collector, by reason. Neither holds a request up: CsuEdgeAccessLogDropped and "
+                "CsuEdgeSpansDropped say what to do.",
+                target(by("reason", rate("csu_edge_access_log_dropped_total")), "log {{reason}}"),
+                target(by("reason", rate("csu_edge_spans_dropped_total")), "spans {{reason}}"),
             ),
             lines(
                 "Panics",
