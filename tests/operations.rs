@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use support::node::{Got, Running, START, post, request};
 use support::origin::{Origin, json as answer, price_of};
 use support::process;
+use support::redis::server::Server;
 use support::shop::SECRET;
 use support::wire::Wire;
 
@@ -359,4 +360,28 @@ async fn what_a_web_page_could_send_is_refused() {
     let from_page = request("GET", "/metrics", &[("host", "evil.example")]);
     let got = node.send_to(node.node.addresses().control, from_page).await;
     assert_eq!(got.status, StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn what_keeps_a_node_out_of_its_fleet_is_in_the_log_once() {
+    let redis = Server::start(&[]).await;
+    let may = ["ACL", "SETUSER", "edge", "reset", "on", ">edge", "~*", "&*", "+@all", "-info"];
+    redis.command(&may).await;
+    let url = format!("redis://{}", redis.address());
+    let node = process::Running::start(&[
+        ("CSU_EDGE__REDIS__URL", &url),
+        ("CSU_EDGE__REDIS__USERNAME", "edge"),
+        ("CSU_EDGE__REDIS__PASSWORD", "env:PASSWORD"),
+        ("PASSWORD", "edge"),
+        ("CSU_EDGE__REDIS__PURGE__BOOT_TIMEOUT", "1s"),
+    ]);
+    node.addresses();
+    node.signal("TERM");
+    let log = node.log();
+    assert_eq!(node.ended().code(), Some(0));
+    let why = log.lines().filter(|line| line.contains("\"the purge plane is away\""));
+    let why: Vec<_> = why.collect();
+    // Several beats went by.
+    assert_eq!(why.len(), 1, "{log}");
+    assert!(why[0].contains("The user executing the script"), "{log}");
 }

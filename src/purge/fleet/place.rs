@@ -1,6 +1,7 @@
 //! The task that keeps a node's place among the others. It joins, then follows the log and beats side
 //! by side, until either says that the place is lost; then it joins again.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,26 +55,45 @@ impl From<LinkError> for Left {
     }
 }
 
+/// An error, and what Redis or the system said.
+fn with_cause(error: &LinkError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 impl Fleet {
     pub(super) async fn run(self: Arc<Self>) {
         let mut has_inspected = false;
+        // What keeps the node out is said once, not with every beat.
+        let mut said = String::new();
         loop {
             if !has_inspected {
                 has_inspected = self.inspect().await.is_ok();
             }
             let began = self.clock.monotonic();
             let left = match self.join().await {
-                Ok(()) => tokio::select! {
-                    left = self.follow() => left,
-                    left = self.beat_on() => left,
-                    left = self.tell_untold() => left,
-                    left = self.upkeep() => left,
-                },
+                Ok(()) => {
+                    said.clear();
+                    tokio::select! {
+                        left = self.follow() => left,
+                        left = self.beat_on() => left,
+                        left = self.tell_untold() => left,
+                        left = self.upkeep() => left,
+                    }
+                }
                 Err(left) => left,
             };
             match left {
                 Left::Verdict(verdict) => tracing::warn!(?verdict, "joining the fleet anew"),
-                Left::Lost(error) => tracing::debug!(%error, "the fleet cannot be joined"),
+                Left::Lost(error) => {
+                    let why = with_cause(&error);
+                    if why != said {
+                        tracing::warn!(error = why, "the purge plane is away");
+                    }
+                    said = why;
+                }
             }
             // Once a beat is enough, whatever goes wrong.
             let lasted = self.clock.monotonic().saturating_sub(began);
