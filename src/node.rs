@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::Body;
 use crate::clock::Clock;
-use crate::config::{Config, Limits, ListenerTls};
+use crate::config::{Config, ListenerTls};
 use crate::control::{self, Control, NotReady, Readiness};
 use crate::handover::{HandoverError, Inherited, Offer, OfferedListener, Predecessor, Relief};
 use crate::ingest::{CredentialError, Ingest};
@@ -33,7 +32,7 @@ use crate::origin::{OriginClient, SetupError};
 use crate::proxy::{Engine, InForce, Proxy, WorkerProxy};
 use crate::purge::{Purger, Stamp};
 use crate::redis::RedisSetupError;
-use crate::server::{self, Answer, Counters, Drained, Handler, Peer, Plan, RepeatPlan, Server};
+use crate::server::{self, Answer, Counters, Drained, Handler, Peer, Plan, Server};
 use crate::tls::{LiveTls, UnusableTls};
 use crate::traces::TracesError;
 
@@ -144,7 +143,7 @@ impl Node {
         clock: Clock,
         mut predecessor: Option<&mut Predecessor>,
     ) -> Result<Self, StartError> {
-        let mut inherited = match &mut predecessor {
+        let inherited = match &mut predecessor {
             Some(predecessor) => predecessor.sockets(&config.listen),
             None => Inherited::default(),
         };
@@ -179,33 +178,23 @@ impl Node {
             predecessor.opening(&purger).await?;
         }
         let keeps_sockets = listen.handover.is_some();
-        let mut open = |listener, tls, address, workers, sockets: &mut Vec<TcpListener>| {
-            let tls = secured.open(listener, tls)?;
-            let (limits, trusted) = (&limits, &trusted[..]);
-            let repeats = RepeatPlan::default();
-            Ok::<_, StartError>(Opening {
-                listener,
-                address,
-                workers,
-                limits,
-                repeats,
-                trusted,
-                tls,
-                sockets: std::mem::take(sockets),
-                keeps_sockets,
-            })
+        let mut plan = |name, tls, address| {
+            let (tls, trusted) = (secured.open(name, tls)?, trusted.clone());
+            let plan = Plan::new(name, address, limits.clone());
+            Ok::<_, StartError>(Plan { tls, trusted, keeps_sockets, ..plan })
         };
 
-        let sockets = &mut inherited.storefront;
-        let workers = listen.workers;
-        let storefront = open("storefront", tls.storefront, listen.storefront, workers, sockets)?
-            .repeating(repeats)
-            .serve({
-                let in_force = Arc::clone(&in_force);
-                move || WorkerProxy::new(Arc::clone(&in_force), origin.with_own_connections())
-            })?;
-        let sockets = &mut inherited.ingest;
-        let ingest_server = open("ingest", tls.ingest, listen.ingest, 1, sockets)?.serve({
+        let storefront_plan = Plan {
+            workers: listen.workers,
+            repeats,
+            ..plan("storefront", tls.storefront, listen.storefront)?
+        };
+        let storefront = serve(&storefront_plan, inherited.storefront, {
+            let in_force = Arc::clone(&in_force);
+            move || WorkerProxy::new(Arc::clone(&in_force), origin.with_own_connections())
+        })?;
+        let ingest_plan = plan("ingest", tls.ingest, listen.ingest)?;
+        let ingest_server = serve(&ingest_plan, inherited.ingest, {
             let ingest = Arc::clone(&ingest);
             move || IngestHandler(Arc::clone(&ingest))
         })?;
@@ -246,9 +235,9 @@ impl Node {
             // told by the process before that all is well.
             readiness.clear(NotReady::Starting);
         }
-        let sockets = &mut inherited.control;
-        let control_server = open("control", tls.control, listen.control, 1, sockets)?
-            .serve(move || ControlHandler(Arc::clone(&control)))?;
+        let control_plan = plan("control", tls.control, listen.control)?;
+        let make_control = move || ControlHandler(Arc::clone(&control));
+        let control_server = serve(&control_plan, inherited.control, make_control)?;
 
         let reloader = Arc::new(Reloader {
             in_force: Arc::clone(&in_force),
@@ -386,39 +375,18 @@ fn tell_limits(metrics: &Metrics, config: &Config) {
     }
 }
 
-/// A listener to be opened.
-struct Opening<'a> {
-    listener: &'static str,
-    address: SocketAddr,
-    workers: usize,
-    limits: &'a Limits,
-    repeats: RepeatPlan,
-    trusted: &'a [IpNet],
-    tls: Option<Arc<LiveTls>>,
-    /// Those of the process before.
+/// Serves from a plan, and from the sockets of the process before where it had some.
+fn serve<H: Handler>(
+    plan: &Plan,
     sockets: Vec<TcpListener>,
-    keeps_sockets: bool,
-}
-
-impl Opening<'_> {
-    fn repeating(self, repeats: RepeatPlan) -> Self {
-        Self { repeats, ..self }
-    }
-
-    fn serve<H: Handler>(
-        self,
-        make_handler: impl Fn() -> H + Clone + Send + 'static,
-    ) -> Result<Server, StartError> {
-        let Self { listener, address, workers, repeats, tls, sockets, keeps_sockets, .. } = self;
-        let (limits, trusted) = (self.limits.clone(), self.trusted.to_vec());
-        let name = listener;
-        let plan = Plan { name, address, workers, limits, repeats, trusted, tls, keeps_sockets };
-        server::serve_from(&plan, sockets, make_handler).map_err(|source| StartError::Listener {
-            listener,
-            address,
-            source,
-        })
-    }
+    make_handler: impl Fn() -> H + Clone + Send + 'static,
+) -> Result<Server, StartError> {
+    let Plan { name: listener, address, .. } = *plan;
+    server::serve_from(plan, sockets, make_handler).map_err(|source| StartError::Listener {
+        listener,
+        address,
+        source,
+    })
 }
 
 /// The listeners that speak TLS.

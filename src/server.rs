@@ -131,6 +131,22 @@ pub struct Plan {
     pub keeps_sockets: bool,
 }
 
+impl Plan {
+    /// One worker, in the clear, that keeps nothing and trusts nobody.
+    pub fn new(name: &'static str, address: SocketAddr, limits: Limits) -> Self {
+        Self {
+            name,
+            address,
+            workers: 1,
+            limits,
+            tls: None,
+            repeats: RepeatPlan::default(),
+            trusted: Vec::new(),
+            keeps_sockets: false,
+        }
+    }
+}
+
 /// What is kept of requests whose answers can be given again, byte for byte as they came.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RepeatPlan {

@@ -18,7 +18,7 @@ use csu_edge::config::{self, Limits};
 use csu_edge::error::ProxyError;
 use csu_edge::origin::{OriginClient, RequestBody};
 use csu_edge::proxy::pass;
-use csu_edge::server::{self, Answer, Handler, Peer, Plan, RepeatPlan, Server};
+use csu_edge::server::{self, Answer, Handler, Peer, Plan, Server};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -55,18 +55,7 @@ impl Handler for Passer {
 fn proxy_to(config: &config::Origin) -> Server {
     let origin = OriginClient::new(config).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let (limits, trusted) = (Limits::default(), Vec::new());
-    let (workers, repeats, tls) = (1, RepeatPlan::default(), None);
-    let plan = Plan {
-        name: "test",
-        address,
-        workers,
-        limits,
-        repeats,
-        trusted,
-        tls,
-        keeps_sockets: false,
-    };
+    let plan = Plan::new("test", address, Limits::default());
     let make = move || Passer {
         origin: origin.with_own_connections(),
         rules: config::Forwarded { trusted: Vec::new(), send_forwarded: false },

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use csu_edge::body::Body;
 use csu_edge::config::Limits;
-use csu_edge::server::{self, Answer, Drained, Handler, Peer, Plan, RepeatPlan, Server};
+use csu_edge::server::{self, Answer, Drained, Handler, Peer, Plan, Server};
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -94,17 +94,7 @@ impl Handler for Stage {
 fn start(limits: Limits, workers: usize, stage: &Stage) -> Server {
     let address = "127.0.0.1:0".parse().unwrap();
     let stage = stage.clone();
-    let (trusted, tls, repeats) = (Vec::new(), None, RepeatPlan::default());
-    let plan = Plan {
-        name: "test",
-        address,
-        workers,
-        limits,
-        repeats,
-        trusted,
-        tls,
-        keeps_sockets: false,
-    };
+    let plan = Plan { workers, ..Plan::new("test", address, limits) };
     server::serve(&plan, move || stage.clone()).unwrap()
 }
 

@@ -5,13 +5,11 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use crate::config::AccessLogTo;
-
-/// The pause before a pipe that takes nothing, and does not block, is tried again.
-const FULL_PIPE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Which file it is: moved to another name it stays the same.
 type Identity = (u64, u64);
@@ -99,9 +97,42 @@ fn write_all(file: &mut File, lines: &[u8]) -> Result<(), Unwritten> {
             Ok(0) => return Err(Unwritten { written, error: ErrorKind::WriteZero.into() }),
             Ok(more) => written += more,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL_PIPE_PAUSE),
+            // A pipe that is full, and that somebody has set not to block.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let mut pipe = [PollFd::new(file, PollFlags::OUT)];
+                match poll(&mut pipe, None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(Unwritten { written, error: error.into() }),
+                }
+            }
             Err(error) => return Err(Unwritten { written, error }),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_block_is_waited_for_until_it_takes_all() {
+        const BYTES: usize = 4 << 20;
+        let (to, mut from) = UnixStream::pair().unwrap();
+        to.set_nonblocking(true).unwrap();
+        let reading = thread::spawn(move || {
+            let mut read = Vec::new();
+            from.read_to_end(&mut read).unwrap();
+            read.len()
+        });
+        let mut to = File::from(OwnedFd::from(to));
+        write_all(&mut to, &vec![b'x'; BYTES]).unwrap();
+        drop(to);
+        assert_eq!(reading.join().unwrap(), BYTES);
+    }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::line::{Line, LineError, SOCKETS_A_LINE};
@@ -115,22 +114,23 @@ async fn hand_over(
     offer: Offer,
     patience: Duration,
 ) -> Result<Relief, HandoverError> {
-    let deadline = Instant::now() + patience;
     let mut line = Line::new(stream);
     greet(&mut line).await?;
     tracing::info!("another process asks for the listeners");
-    within(patience, send_offer(&mut line, &offer.listeners)).await?;
-    let names: Vec<_> = offer.listeners.iter().map(|listener| listener.name).collect();
-    drop(offer.listeners);
-
+    let listeners = offer.listeners;
+    let names: Vec<_> = listeners.iter().map(|listener| listener.name).collect();
     let plane = match offer.purger {
         Purger::Alone(plane) => Some(plane),
         // What stands in Redis reaches the other process from there.
         Purger::Fleet(_) => None,
     };
     let mut attendant = Attendant::new(line, plane);
-    let serving = tokio::time::timeout_at(deadline, attendant.until_serving()).await;
-    let taken = match serving.unwrap_or(Err(HandoverError::Silent(patience))) {
+    let serving = within(patience, async {
+        send_offer(&mut attendant.line, &listeners).await?;
+        drop(listeners);
+        attendant.until_serving().await
+    });
+    let taken = match serving.await {
         Ok(taken) => taken,
         Err(error) => {
             // It may be gone, or not read.
